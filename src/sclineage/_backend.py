@@ -1,0 +1,140 @@
+"""Choice of device, and the only file that knows cupy may be absent.
+
+A kernel is three files: ``kernels/x.py`` (checks, dispatch, documentation), ``kernels/x_cpu.py`` (Numba) and
+``kernels/x.cu`` (CUDA C++). `pick` decides which of the last two runs; `module` compiles a ``.cu`` through
+`cupy.RawModule` with constants passed as defines, so that nothing is typed twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ._errors import InputError, MissingDependencyError
+from ._settings import Device, settings
+
+KERNELS = Path(__file__).parent / "kernels"
+CUPY_COMMAND = "pip install 'sclineage[cuda13]'  (CUDA 12: pip install 'sclineage[cuda12]')"
+
+
+@cache
+def _cupy() -> Any | None:
+    try:
+        import cupy
+    except ImportError:
+        return None
+    return cupy
+
+
+@cache
+def cuda_available() -> bool:
+    """Whether cupy imports and sees a CUDA device."""
+    cupy = _cupy()
+    if cupy is None:
+        return False
+    try:
+        return cupy.cuda.runtime.getDeviceCount() > 0
+    except cupy.cuda.runtime.CUDARuntimeError:
+        return False
+
+
+def cupy() -> Any:
+    """Return the cupy module, or raise with the command that installs it."""
+    module = _cupy()
+    if module is None:
+        raise MissingDependencyError("cupy (needed for device='cuda')", CUPY_COMMAND)
+    return module
+
+
+def pick(device: Device | None, *, kernel: str) -> Literal["cpu", "cuda"]:
+    """Decide where a kernel runs.
+
+    Parameters
+    ----------
+    device
+        ``auto``, ``cpu``, ``cuda`` or None for the setting.
+    kernel
+        Name of the kernel; ``kernels/<kernel>.cu`` must exist for CUDA.
+
+    Returns
+    -------
+    ``cpu`` or ``cuda``. ``auto`` never fails; ``cuda`` raises when it cannot be had.
+    """
+    wanted = settings.device if device is None else device
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise InputError("device", f"found {wanted!r}", "use one of auto, cpu, cuda")
+    has_kernel = (KERNELS / f"{kernel}.cu").exists()
+    if wanted == "cpu" or (wanted == "auto" and not (has_kernel and cuda_available())):
+        return "cpu"
+    if not has_kernel:
+        raise InputError("device", f"'cuda' was asked for but kernel {kernel!r} has no CUDA version yet",
+                         "use --device cpu or --device auto")
+    cupy()
+    if not cuda_available():
+        raise InputError("device", "'cuda' was asked for but no CUDA device is visible",
+                         "use --device cpu or --device auto, or check nvidia-smi")
+    return "cuda"
+
+
+def source(kernel: str) -> str:
+    """CUDA C++ text of a kernel."""
+    return (KERNELS / f"{kernel}.cu").read_text(encoding="utf-8")
+
+
+@cache
+def _module(kernel: str, defines: tuple[tuple[str, str], ...]) -> Any:
+    options = ("--std=c++17", *(f"-D{name}={value}" for name, value in defines))
+    return cupy().RawModule(code=source(kernel), options=options)
+
+
+def module(kernel: str, defines: Mapping[str, object] | None = None) -> Any:
+    """Compile (once per set of defines) the ``.cu`` file of a kernel and return its `cupy.RawModule`."""
+    return _module(kernel, tuple(sorted((k, str(v)) for k, v in (defines or {}).items())))
+
+
+def to_device(array: np.ndarray) -> Any:
+    """Copy a host array to the device."""
+    return cupy().asarray(array)
+
+
+def to_host(array: Any) -> np.ndarray:
+    """Copy a device array to the host; host arrays pass through."""
+    return array if isinstance(array, np.ndarray) else cupy().asnumpy(array)
+
+
+@contextlib.contextmanager
+def threads(n: int | None) -> Iterator[None]:
+    """Run Numba kernels with `n` threads (None: the setting, or Numba's default). Results do not depend on it."""
+    import numba
+
+    wanted = settings.threads if n is None else n
+    if wanted is None:
+        yield
+        return
+    if wanted < 1:
+        raise InputError("threads", f"found {wanted}", "use a number of at least 1")
+    before = numba.get_num_threads()
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    numba.set_num_threads(min(wanted, most))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
+def describe() -> dict[str, str]:
+    """Device facts for provenance: cupy version, device name, driver (``absent`` where there is none)."""
+    module_ = _cupy()
+    if module_ is None:
+        return {"cupy": "absent", "cuda_device": "absent"}
+    facts = {"cupy": str(module_.__version__), "cuda_device": "absent"}
+    if cuda_available():
+        properties = module_.cuda.runtime.getDeviceProperties(0)
+        facts["cuda_device"] = properties["name"].decode()
+        facts["cuda_driver"] = str(module_.cuda.runtime.driverGetVersion())
+    return facts

@@ -1,0 +1,290 @@
+"""Every column that is written, once: name, dtype, meaning. And every word that a verdict may use, once.
+
+Tables are checked against this file when they are written (`conform`), so an unregistered column cannot leave the
+package. ``int`` columns may be missing (pandas ``Int64``); text is missing as the empty string in CSV.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ._provenance import whole
+
+# --- words -----------------------------------------------------------------------------------------------------------
+CAR_VERDICTS = ("CAR_positive", "CAR_mixed", "CAR_present", "no_clonal_CAR_expression",
+                "CAR_transcript_not_detected", "CAR_DNA_not_detected", "indeterminate")
+CAR_CARRYING = CAR_VERDICTS[:3]
+CAR_NEGATIVE = CAR_VERDICTS[3:6]
+CAR_REASONS = ("too_few_cells", "no_control", "control_silent", "background_not_identified",
+               "segment_not_seen_by_chemistry", "doublets", "rna_dna_conflict", "counts_not_car_unique",
+               "not_assessed")
+CAR_CALLS = ("pos", "unlikely", "uncertain")
+MALIGNANT_CALLS = ("malignant", "suspicious", "no_malignant_features", "not_assessable")
+MALIGNANT_BASIS = ("genetic", "pathology", "user")
+CLONE_STATUSES = ("assigned", "attached_dropout", "ambiguous", "doublet", "ambient_cleaned", "multichain",
+                  "no_receptor")
+PREDATES = ("yes", "not_detected", "not_sampled")
+POPULATIONS = ("malignant", "CAR-T", "other_T", "other", "doublet", "not_assessed")
+CLONE_POPULATIONS = ("all", "malignant", "other")
+SELECTIONS = ("none", "CAR+", "CAR-", "unknown")  # any other text is a free gate, kept as given
+DIAGNOSES = ("T_lymphoma_proven", "suspected", "surveillance", "none")
+ROLES = ("car_positive_control", "car_negative_control", "cnv_reference")
+CAR_COUNTING = ("unique", "whole_cds", "unknown")
+
+SHEET_COLUMNS = ("patient", "sample", "specimen", "gem_well", "pool", "day", "material", "diagnosis", "role",
+                 "selection", "car_fraction", "car_fraction_n", "chemistry", "car_counting", "car", "gex", "gex_obs",
+                 "cells", "raw", "vdj", "vdj_all", "molecules", "alleles", "bulk_tcr", "vcn_target", "vcn_reference",
+                 "purity")
+
+ASSAYED = "sclineage"  # the key of `uns` that holds everything we store
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A written column: `dtype` is one of str, int, float, bool; `words` the allowed values, if it has an enum."""
+
+    name: str
+    dtype: str
+    meaning: str
+    words: tuple[str, ...] = ()
+
+
+def _c(name: str, dtype: str, meaning: str, words: tuple[str, ...] = ()) -> Column:
+    return Column(name, dtype, meaning, words)
+
+
+_KEY = [_c("patient", "str", "patient id of the sheet")]
+_CLONE = [*_KEY, _c("clone_id", "str", "stable id: patient and a hash of the anchor chain")]
+_CAR_STATEMENT = [
+    _c("car_verdict", "str", "what the data say of the CAR in this clone", CAR_VERDICTS),
+    _c("car_reason", "str", "why indeterminate; empty for definite verdicts", CAR_REASONS),
+]
+
+# --- per cell: obs columns and cells.csv.gz --------------------------------------------------------------------------
+CELLS = [
+    *_KEY,
+    _c("sample", "str", "sample id of the sheet"),
+    _c("barcode", "str", "cell barcode as the matrix spells it"),
+    _c("specimen", "str", "specimen of the sheet (default: the sample)"),
+    _c("clone_id", "str", "clone of the cell; empty without one"),
+    _c("clone_posterior", "float", "probability of the clone given; missing without a receptor"),
+    _c("clone_status", "str", "how the clone was assigned", CLONE_STATUSES),
+    _c("clone_id_2", "str", "second clone of a doublet, runner-up of an ambiguous cell"),
+    _c("malignant_p", "float", "probability that the cell belongs to a malignant clone"),
+    _c("malignant_call", "str", "call of the cell's clone", MALIGNANT_CALLS),
+    _c("car_umi", "int", "UMIs of the CAR features (union); missing where the CAR was not assessed"),
+    _c("car_bg_expected", "float", "CAR UMIs expected from background at this depth"),
+    _c("car_p", "float", "probability that the cell carries an expressed CAR, clone included"),
+    _c("car_p_cell_only", "float", "the same from this cell's counts alone"),
+    _c("car_call", "str", "pos at car_p >= 0.95, unlikely at <= 0.05, else uncertain", CAR_CALLS),
+    _c("car_product", "str", "construct of a carrying cell where several were given, or unresolved"),
+    _c("population", "str", "population of the cell", POPULATIONS),
+    _c("n_umi", "int", "gene-expression UMIs without CAR and viral features; missing without a matrix"),
+    _c("n_genes", "int", "genes with at least one UMI"),
+    _c("mito_share", "float", "share of UMIs from mitochondrial genes"),
+    _c("doublet_score", "float", "scanpy scrublet score of the sample; missing when it could not be computed"),
+    _c("subset", "str", "light annotation from marker genes: CD4_T, CD8_T, T, NK, B, myeloid, other"),
+    _c("cluster", "str", "Leiden cluster"),
+    _c("excluded_reason", "str", "why the cell does not count in clone statistics; empty when it counts"),
+]
+
+# --- per clone -------------------------------------------------------------------------------------------------------
+RECEPTORS = [
+    *_CLONE,
+    _c("trb_junction", "str", "anchor TRB junction, nucleotides, C to F/W codons"),
+    _c("trb_junction_aa", "str", "anchor TRB junction, amino acids"),
+    _c("trb_v", "str", "TRB V gene"),
+    _c("trb_j", "str", "TRB J gene"),
+    _c("tra_junction", "str", "best-supported TRA junction, nucleotides; ';' between two"),
+    _c("tra_v", "str", "TRA V gene(s)"),
+    _c("tra_j", "str", "TRA J gene(s)"),
+    _c("trb_c", "str", "C gene of the TRB contigs (TRBC1 or TRBC2), by majority"),
+    _c("n_cells", "int", "cells assigned to the clone, all samples, doublets not counted"),
+    _c("n_paired", "int", "of these, cells in which TRA and TRB were seen"),
+]
+MALIGNANCY = [
+    *_CLONE,
+    _c("malignant_p", "float", "posterior probability of malignancy"),
+    _c("malignant_p_no_pathology", "float", "the same with the surveillance prior, as if no diagnosis were known"),
+    _c("malignant_call", "str", "call", MALIGNANT_CALLS),
+    _c("malignant_driver", "str", "line of evidence whose removal lowers the posterior most"),
+    _c("malignant_basis", "str", "what the call rests on", MALIGNANT_BASIS),
+    _c("malignant_prior", "float", "prior probability used"),
+    _c("llr_dominance", "float", "log-likelihood ratio (nats) of clone size; capped, never enough alone"),
+    _c("llr_phenotype", "float", "the same for loss or gain of T-cell markers against the matched background"),
+    _c("llr_cycling", "float", "the same for S/G2M cells against the matched background"),
+    _c("llr_virus", "float", "the same for viral transcripts"),
+    _c("llr_driver", "float", "the same for private driver mutations"),
+    _c("malignant_power", "float", "P(genetic or joint evidence would show | the clone were malignant)"),
+    _c("malignant_sentence", "str", "the call in one sentence"),
+]
+_CAR_NUMBERS = [
+    _c("car_evidence", "str", "what the CAR verdict rests on: RNA, DNA, RNA+DNA, or empty"),
+    _c("car_p_negative", "float", "posterior: no member carries an expressed CAR"),
+    _c("car_p_positive", "float", "posterior: all members carry it"),
+    _c("car_p_mixed", "float", "posterior: some members carry it"),
+    _c("car_log10_bf", "float", "log10 Bayes factor, CAR against none; > 0 favours the CAR"),
+    _c("car_fraction", "float", "posterior mean of the share of members that carry it"),
+    _c("car_fraction_low", "float", "lower end of the 95 % interval of that share"),
+    _c("car_fraction_high", "float", "upper end of the 95 % interval of that share"),
+    _c("car_power", "float", "P(no_clonal_CAR_expression or stronger | a CAR-free clone of this size and depth)"),
+    _c("car_theta_excluded", "float", "smallest excluded expression as a share of the control's"),
+]
+CAR_CLONES = [*_CLONE, *_CAR_STATEMENT, *_CAR_NUMBERS,
+              _c("car_product", "str", "construct carried where several were given, or unresolved"),
+              _c("car_n_informative", "int", "cells behind the verdict"),
+              _c("car_n_with_car", "int", "of these, cells with at least one CAR UMI"),
+              _c("car_flags", "str", "';'-separated flags of the CAR verdict, such as minor")]
+CLONE_CAR = [
+    *_CLONE,
+    _c("specimen", "str", "specimen of the sheet"),
+    _c("selection", "str", "how the cells were sorted"),
+    _c("population", "str", "which members", CLONE_POPULATIONS),
+    _c("n_informative", "int", "cells counted"),
+    _c("n_with_car", "int", "cells with at least one CAR UMI"),
+    _c("umi", "int", "CAR UMIs"),
+    _c("expected_if_negative", "float", "CAR UMIs expected from background and doublets"),
+    _c("expected_if_positive", "float", "CAR UMIs expected if all members carried it"),
+    *_CAR_STATEMENT, *_CAR_NUMBERS,
+]
+TIMELINE = [
+    *_CLONE,
+    _c("sample", "str", "sample, or the specimen where samples share one"),
+    _c("day", "float", "days from the infusion"),
+    _c("n_clone", "int", "cells of the clone"),
+    _c("n_informative", "int", "non-doublet cells with a usable TRB"),
+    _c("frequency", "float", "n_clone / n_informative"),
+    _c("low", "float", "lower end of the two-sided 95 % Clopper-Pearson interval"),
+    _c("high", "float", "upper end"),
+    _c("limit_of_detection", "float", "1 - 0.05^(1/n): frequency excluded when no cell is seen"),
+    _c("flags", "str", "selected (sorted cells: a share of the sort, not of the body), no_informative_cells"),
+]
+ORIGIN = [
+    *_CLONE,
+    _c("first_day", "float", "day of the earliest sample with the clone"),
+    _c("predates_infusion", "str", "seen before the infusion; absence never proves younger", PREDATES),
+    _c("predates_limit", "float", "frequency above which the pre-infusion samples exclude it; missing if sampled none"),
+    _c("predates_reason", "str", "why not yes although cells were seen before the infusion"),
+]
+CLONES = [
+    *RECEPTORS,
+    *[c for c in MALIGNANCY if c.name not in {"patient", "clone_id"}],
+    *[c for c in CAR_CLONES if c.name not in {"patient", "clone_id"}],
+    *[c for c in ORIGIN if c.name not in {"patient", "clone_id"}],
+    _c("flags", "str", "';'-separated flags of the clone"),
+]
+
+# --- per sample, per pair, per virus ---------------------------------------------------------------------------------
+SAMPLES = [
+    *_KEY,
+    _c("sample", "str", "sample id of the sheet"),
+    _c("specimen", "str", "specimen"), _c("day", "float", "days from the infusion"),
+    _c("material", "str", "material"), _c("selection", "str", "how the cells were sorted"),
+    _c("n_cells", "int", "cells"),
+    _c("n_with_receptor", "int", "cells with a productive TRB or TRA"),
+    _c("median_umi", "float", "median UMIs per cell; missing without a matrix"),
+    _c("car_umi_total", "int", "CAR UMIs in cells; missing where not assessed"),
+    _c("car_background_per_cell", "float", "expected CAR UMIs per cell of median depth from background"),
+    _c("car_background_source", "str", "empties, negative_control, or prior"),
+    _c("car_p_background", "float", "P(all CAR UMIs of this library are background); missing when not compared"),
+    _c("car_sensitivity", "float", "share of true CAR+ cells of median depth expected to show >= 1 CAR UMI"),
+    _c("car_sensitivity_source", "str", "same_library, paired, other_day, empirical_bayes, or prior"),
+    _c("car_doublet_share", "float", "fitted share of cells with a foreign CAR+ partner (eta)"),
+    _c("receptor_capture_trb", "float", "share of T cells whose TRB was captured, estimated"),
+    _c("flags", "str", "';'-separated flags"),
+]
+DISTINCT = [
+    *_KEY,
+    _c("population_a", "str", "first population"), _c("population_b", "str", "second population"),
+    _c("level", "str", "deepest shared ancestor level D0 to D6"),
+    _c("p_level", "float", "its posterior"),
+    _c("same_t_cell", "str", "yes, no, not_assessed"),
+    _c("shared_ancestor", "str", "yes, no, not_assessed"),
+    _c("line", "str", "line of evidence, or all"),
+    _c("llr", "float", "log-likelihood ratio (nats), > 0 shared"),
+    _c("n_informative_a", "int", "informative cells or reads in a"),
+    _c("n_informative_b", "int", "informative cells or reads in b"),
+    _c("flags", "str", "';'-separated flags"),
+]
+VIRUS = [
+    *_KEY,
+    _c("population", "str", "population", (*POPULATIONS, "all")),
+    _c("sample", "str", "sample"), _c("virus", "str", "name given on the command line"),
+    _c("n_cells", "int", "cells"), _c("n_positive", "int", "cells above ambient with two loci or more in the library"),
+    _c("umi", "int", "viral UMIs"), _c("rate", "float", "viral UMIs per cell"),
+    _c("low", "float", "lower end of the 95 % interval of the rate"), _c("high", "float", "upper end"),
+    _c("ratio_to_ambient", "float", "rate over the ambient expectation"),
+    _c("n_loci", "int", "viral features with at least one UMI in the population"),
+    _c("flags", "str", "';'-separated flags"),
+]
+
+TABLES: dict[str, list[Column]] = {
+    "cells": CELLS, "receptors": RECEPTORS, "malignancy": MALIGNANCY, "car_clones": CAR_CLONES,
+    "clone_car": CLONE_CAR, "timeline": TIMELINE, "origin": ORIGIN, "clones": CLONES, "samples": SAMPLES,
+    "distinct": DISTINCT, "virus": VIRUS,
+}
+SORT = {
+    "cells": ["patient", "sample", "barcode"], "samples": ["patient", "sample"],
+    "clone_car": ["patient", "clone_id", "specimen", "selection", "population"],
+    "timeline": ["patient", "clone_id", "day", "sample"],
+    "distinct": ["patient", "population_a", "population_b", "line"],
+    "virus": ["patient", "virus", "sample", "population"],
+}
+_DTYPES = {"str": "object", "int": "Int64", "float": "float64", "bool": "boolean"}
+
+
+def empty(table: str) -> pd.DataFrame:
+    """Table with its registered columns and no row."""
+    return pd.DataFrame({c.name: pd.Series(dtype=_DTYPES[c.dtype]) for c in TABLES[table]})
+
+
+def conform(frame: pd.DataFrame, table: str) -> pd.DataFrame:
+    """Return `frame` with exactly the registered columns of `table`, in order, typed, its words checked, sorted.
+
+    Raises
+    ------
+    ValueError
+        A column is missing or not registered, or a value is outside its enum: a defect of ours, not of the input.
+    """
+    columns = TABLES[table]
+    names = [c.name for c in columns]
+    missing, extra = sorted(set(names) - set(frame.columns)), sorted(set(frame.columns) - set(names))
+    if missing or extra:
+        raise ValueError(f"table {table!r}: missing columns {missing}, unregistered columns {extra}")
+    out = pd.DataFrame({c.name: _cast(frame[c.name], c) for c in columns}, index=frame.index)
+    keys = SORT.get(table, [k for k in ("patient", "clone_id") if k in names])
+    return out.sort_values(keys, kind="stable", ignore_index=True)
+
+
+def _cast(values: pd.Series, column: Column) -> pd.Series:
+    if column.dtype == "str":
+        out = values.astype(object).where(values.notna(), "").map(str).astype(object)
+        if column.words:
+            unknown = sorted(set(out) - set(column.words) - {""})
+            if unknown:
+                raise ValueError(f"column {column.name!r}: {unknown} outside its words {column.words}")
+        return out
+    if column.dtype == "int":
+        numbers = pd.to_numeric(values.astype(object).where(values.notna(), None))
+        return numbers.astype("Float64").round().astype("Int64")
+    if column.dtype == "bool":
+        return values.astype("boolean")
+    return pd.to_numeric(values.astype(object).where(values.notna(), np.nan)).astype("float64")
+
+
+def write(frame: pd.DataFrame, table: str, path: str | os.PathLike[str]) -> None:
+    """Check a table against its registration and write it whole as CSV (gzip by name), the same bytes every time."""
+    text = conform(frame, table).to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
+    if str(path).endswith(".gz"):
+        buffer = io.BytesIO()
+        with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0, filename="") as handle:
+            handle.write(text)
+        text = buffer.getvalue()
+    with whole(path) as part:
+        part.write_bytes(text)

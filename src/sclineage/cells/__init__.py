@@ -1,0 +1,1 @@
+"""Cells: embedding, neighbours, clusters."""

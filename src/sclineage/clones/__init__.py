@@ -1,0 +1,1 @@
+"""Clones: receptor normalisation, assignment, stable ids."""

@@ -1,0 +1,1 @@
+"""Evidence of a sparse feature in cells and clones: CAR and virus."""

@@ -1,0 +1,1 @@
+"""Kernels: arrays in, arrays out; one contract, two devices."""

@@ -1,0 +1,1 @@
+"""Which clones are malignant, and by which evidence."""

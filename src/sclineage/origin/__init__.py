@@ -1,0 +1,1 @@
+"""Where a clone comes from: timeline, distinctness."""

@@ -1,0 +1,1 @@
+"""One patient: sample sheet, readers, MuData, quality control."""

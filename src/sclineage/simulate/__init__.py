@@ -1,0 +1,1 @@
+"""Patients with known truth, written in the real file formats."""
