@@ -1,0 +1,134 @@
+"""Command line: parse, call the public functions, print. Nothing is decided here."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ._errors import Fault, InputError, SclineageError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+                  help="Single-cell lineage of CAR-T patients. Research use only.")
+
+Out = Annotated[Path, typer.Option("--out", help="Output folder.")]
+Car = Annotated[str, typer.Option("--car", help="CAR features: FEATURE[+FEATURE][,...] or NAME=F1+F2,NAME2=F3.")]
+Virus = Annotated[list[str] | None, typer.Option("--virus", help="NAME=F1+F2, NAME=prefix:EBV_ or NAME=contig:ID.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Threads = Annotated[int | None, typer.Option("--threads", help="Threads; the result never depends on it.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+@app.command()
+def run(sheet: Path, car: Car, out: Out, virus: Virus = None,
+        config: Annotated[Path | None, typer.Option("--config", help="YAML configuration.")] = None,
+        malignant_key: Annotated[str | None, typer.Option(help="Your own call: obs column or CSV.")] = None,
+        focus: Annotated[str | None, typer.Option(help="File naming clones of interest.")] = None,
+        device: Device = "auto", threads: Threads = None, seed: Annotated[int, typer.Option()] = 0,
+        resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+        debug: Debug = False) -> None:
+    """Run all steps for the patients of a sample sheet and write tables and report."""
+    from .pipeline import run as run_
+
+    run_(sheet, out, car=car, virus=virus or (), config=config, malignant_key=malignant_key, focus=focus,
+         device=device, threads=threads, seed=seed, resume=resume, say=_say)  # type: ignore[arg-type]
+    _say(f"done: {out / 'report.html'}" if (out / "report.html").exists() else f"done: {out}")
+
+
+@app.command()
+def check(sheet: Path, car: Car, virus: Virus = None, debug: Debug = False) -> None:
+    """List all faults of the inputs at once; nothing is computed."""
+    from .patient.api import check as check_
+
+    faults = check_(sheet, car=car, virus=tuple(virus or ()))
+    if not faults:
+        typer.echo(f"{sheet}: no fault found")
+        return
+    _report(faults)
+    raise typer.Exit(2)
+
+
+@app.command()
+def simulate(scenario: Annotated[str, typer.Option("--scenario", help="Name; see --list.")] = "index_case",
+             seed: Annotated[int, typer.Option()] = 0,
+             out: Annotated[Path, typer.Option("--out")] = Path("sclineage-simulated"),
+             list_: Annotated[bool, typer.Option("--list", help="List the scenarios.")] = False,
+             debug: Debug = False) -> None:
+    """Write a simulated patient in the real file formats, with truth/*.csv."""
+    from .simulate.api import scenarios
+    from .simulate.api import simulate as simulate_
+
+    if list_:
+        for name, text in scenarios().items():
+            typer.echo(f"{name:32s} {text}")
+        return
+    typer.echo(str(simulate_(scenario, seed=seed, out=out)))
+
+
+@app.command()
+def demo(out: Annotated[Path, typer.Option("--out")] = Path("sclineage-demo"),
+         seed: Annotated[int, typer.Option()] = 0, threads: Threads = None, debug: Debug = False) -> None:
+    """Simulate a patient with known truth, run everything, and compare the verdict with the truth."""
+    from .demo import demo as demo_
+
+    lines, right = demo_(out, seed=seed, threads=threads, say=_say)
+    for line in lines:
+        typer.echo(line)
+    if not right:
+        raise typer.Exit(1)
+
+
+@app.command()
+def info(debug: Debug = False) -> None:
+    """Versions and devices."""
+    from ._provenance import versions
+
+    for name, version in versions().items():
+        typer.echo(f"{name:16s} {version}")
+
+
+def _report(faults: list[Fault]) -> None:
+    for fault in faults:
+        typer.echo(str(fault), err=True)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Entry point: exit status 0 done, 2 bad input or usage, 1 internal error, 130 interrupted."""
+    args = sys.argv[1:] if args is None else args
+    try:
+        status = app(args=args, standalone_mode=False, prog_name="sclineage")
+    except KeyboardInterrupt:
+        _exit(130, "interrupted; nothing that looks finished was written; `sclineage run ... --resume` continues", args)
+    except typer.Abort:
+        _exit(130, "interrupted", args)
+    except typer.TyperException as error:
+        _exit(2, f"usage: {error.format_message()}; see sclineage --help", args)
+    except InputError as error:
+        _exit(2, str(error), args)
+    except SclineageError as error:
+        _exit(2, str(error), args)
+    except OSError as error:
+        _exit(1, f"{error.filename or 'system'}: {error.strerror or error}", args)
+    except Exception as error:  # noqa: BLE001  the user gets one line, the traceback only with --debug
+        _exit(1, f"internal error: {type(error).__name__}: {' '.join(str(error).split())[:300]}; "
+                 "run again with --debug and report it", args)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _exit(status: int, message: str, args: list[str]) -> None:
+    if "--debug" in args:
+        traceback.print_exc()
+    typer.echo(message, err=True)
+    sys.stdout.flush()
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,11 @@
+"""Tools: clones, CAR status, virus, malignancy, origin, clusters."""
+
+from .cells.api import cluster, umap
+from .clones.api import clones, why
+from .clones.neighbors import receptor_neighbors
+from .evidence.api import car_status, virus_status
+from .malignancy.api import malignancy, populations
+from .origin.api import distinct, timeline
+
+__all__ = ["car_status", "clones", "cluster", "distinct", "malignancy", "populations", "receptor_neighbors", "timeline",
+           "umap", "virus_status", "why"]
