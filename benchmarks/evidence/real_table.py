@@ -1,0 +1,51 @@
+"""Markdown of the real-data run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sclineage._provenance import versions
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    head = list(head)
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    lines += ["| " + " | ".join("" if v is None else str(v) for v in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def markdown(record: Mapping[str, Any]) -> str:
+    """Three tables: verdicts by clone size in sorted samples, what must never happen, sensitivities."""
+    sizes = ("1", "2", "5", "10")
+    names = ("1 cell", "2-4", "5-9", ">= 10")
+    sort = _table(["data", *(f"{n}: carry / all (negative)" for n in names)],
+                  ([k, *(f"{r[f'sorted_{s}_carry']} / {r[f'sorted_{s}_n']} ({r[f'sorted_{s}_negative']})" for s in sizes)]
+                   for k, r in record.items() if r["sorted_1_n"]))
+    keys = ("clones", "carrying", "negative", "pos_cells_unsorted", "pos_cells_unsorted_without_umi", "pos_non_T",
+            "unsorted_CAR_positive", "unsorted_negative")
+    never = _table(["data", *keys], ([k, *(r[key] for key in keys)] for k, r in record.items()))
+    columns = ("sample", "selection", "cells", "car_umi", "sensitivity", "source", "author_cells", "author_share")
+    sens = _table(["data", *columns], ([k, *(row[c] for c in columns)] for k, r in record.items()
+                                       for row in r.get("sensitivity", ())))
+    made = ", ".join(f"{k} {v}" for k, v in versions().items() if k in ("sclineage", "python", "numpy", "scipy"))
+    return f"""# Real patients and libraries
+
+Consistency checks on public data, not a validation: sort and author labels are not cell truth. Research use only.
+
+## CAR+-sorted samples: clones that carry, by informative cells
+
+{sort}
+
+## Counts per run
+
+BBBleuk was by its name taken before any CAR existed: no clone in it may carry.
+
+{never}
+
+## Sensitivity per sample beside the share of author-labelled CAR-T cells with a CAR UMI
+
+{sens}
+
+Made with {made}.
+"""
