@@ -15,13 +15,16 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     return "\n".join(lines)
 
 
+def _sorted(facts: Mapping[str, Any], size: str) -> str:
+    return f"{facts[f'sorted_{size}_carry']} / {facts[f'sorted_{size}_n']} ({facts[f'sorted_{size}_negative']})"
+
+
 def markdown(record: Mapping[str, Any]) -> str:
     """Three tables: verdicts by clone size in sorted samples, what must never happen, sensitivities."""
     sizes = ("1", "2", "5", "10")
     names = ("1 cell", "2-4", "5-9", ">= 10")
     sort = _table(["data", *(f"{n}: carry / all (negative)" for n in names)],
-                  ([k, *(f"{r[f'sorted_{s}_carry']} / {r[f'sorted_{s}_n']} ({r[f'sorted_{s}_negative']})" for s in sizes)]
-                   for k, r in record.items() if r["sorted_1_n"]))
+                  ([k, *(_sorted(r, s) for s in sizes)] for k, r in record.items() if "sensitivity" in r))
     keys = ("clones", "carrying", "negative", "pos_cells_unsorted", "pos_cells_unsorted_without_umi", "pos_non_T",
             "unsorted_CAR_positive", "unsorted_negative")
     never = _table(["data", *keys], ([k, *(r[key] for key in keys)] for k, r in record.items()))
