@@ -1,1 +1,1 @@
-"""Which clones are malignant, and by which evidence."""
+"""Malignant clones: lines of evidence, their fusion into a posterior, and what the data had the power to say."""

@@ -1,1 +1,1 @@
-"""Where a clone comes from: timeline, distinctness."""
+"""Origin of clones: their course over time, whether they predate the infusion, and how distinct populations are."""

@@ -104,7 +104,8 @@ def text(data: Data, key: str, *, default: str = "") -> np.ndarray:
 def put(data: Data, columns: Mapping[str, Any]) -> None:
     """Write per-cell result columns (aligned with ``data.obs_names``) into ``data.obs``."""
     for name, values in columns.items():
-        data.obs[name] = pd.Series(np.asarray(values), index=data.obs_names)
+        nullable = isinstance(values, pd.arrays.IntegerArray | pd.arrays.BooleanArray)  # missing must stay missing
+        data.obs[name] = pd.Series(values if nullable else np.asarray(values), index=data.obs_names)
 
 
 def store(data: Data) -> dict[str, Any]:

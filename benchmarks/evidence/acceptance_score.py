@@ -1,0 +1,130 @@
+"""Scores of CAR verdicts against the truth of simulated patients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from sclineage._schema import CAR_CARRYING, CAR_NEGATIVE
+from sclineage.patient import access
+from sclineage.simulate.expression import CAR
+
+BARS = {"wrong": 0.005, "negative_at_100": 0.85, "carrying_at_30": 0.95, "fdr": 0.05, "coverage": 0.93,
+        "negatives_le3": 0}
+SIZES = {"1": (1, 1), "2-4": (2, 4), "5-20": (5, 20), "21-99": (21, 99), "100+": (100, 10**9)}
+
+
+def is_wrong(truth: pd.Series, verdict: pd.Series) -> pd.Series:
+    """CAR-free: any carrying verdict; clonal: any negative; mixed: CAR_positive and the two not-detected words."""
+    strict = ["CAR_positive", "CAR_transcript_not_detected", "CAR_DNA_not_detected"]
+    return ((truth == "absent") & verdict.isin(CAR_CARRYING)) | ((truth == "clonal") & verdict.isin(CAR_NEGATIVE)) \
+        | ((truth == "mixed") & verdict.isin(strict))
+
+
+def _word(share: pd.Series) -> np.ndarray:
+    return np.where(share == 0, "absent", np.where(share == 1, "clonal", "mixed"))
+
+
+def clone_scores(data: AnnData) -> pd.DataFrame:
+    """One row per clone of the unsorted tumour library: truth, verdict, interval, and the naive rules."""
+    obs = data.obs.assign(car_count=np.asarray(data[:, CAR].X.todense()).ravel())
+    cells = obs[(obs["sample"] == "tumor") & (obs["clone_id"] != "")]
+    own = cells.groupby("clone_id", observed=True).agg(
+        n=("truth_car", "size"), share=("truth_car", "mean"), hit=("car_count", lambda c: float((c > 0).mean())),
+        umi=("car_count", "sum"), doublets=("truth_doublet", "sum"), partners=("truth_partner_car", "sum"),
+        strength=("truth_strength", "first"), theta=("truth_theta", "first"))
+    table = access.table(data, "car_clones")
+    assert table is not None, "car_status left no table car_clones"
+    called = table.set_index(table["clone_id"].astype(str))
+    assert set(own.index.astype(str)) <= set(called.index), "clones without a verdict"
+    columns = ["car_verdict", "car_reason", "car_fraction", "car_fraction_low", "car_fraction_high", "car_log10_bf"]
+    own[columns] = called.loc[own.index.astype(str), columns].to_numpy()
+    design = data.uns["truth_clones"].loc[own.index, "car_fraction"]
+    own["designed"] = design.to_numpy(dtype=float)
+    own["truth"], own["truth_design"] = _word(own["share"]), _word(own["designed"])
+    sorted_only = set(called.index) - set(obs.loc[obs["selection"] != "CAR+", "clone_id"].astype(str))
+    own["sorted_only_negative"] = int(called.loc[sorted(sorted_only), "car_verdict"].isin(CAR_NEGATIVE).sum())
+    return own.reset_index()
+
+
+def score_cells(data: AnnData) -> pd.DataFrame:
+    """Cells with a clone of the unsorted tumour library: truth, posterior, count."""
+    obs = data.obs
+    keep = ((obs["sample"] == "tumor") & (obs["clone_id"] != "")).to_numpy()
+    count = np.asarray(data[:, CAR].X.todense()).ravel()[keep]
+    return pd.DataFrame({"truth": obs["truth_car"].to_numpy(bool)[keep], "count": count,
+                         "p": access.column(data, "car_p").to_numpy(float)[keep]})
+
+
+def _share(part: pd.Series | np.ndarray) -> float | None:
+    return float(np.mean(part)) if len(part) else None
+
+
+def calibration_error(p: np.ndarray, truth: np.ndarray, bins: int = 10) -> float:
+    """Expected calibration error over equal-width bins."""
+    which = np.minimum((p * bins).astype(int), bins - 1)
+    gaps = [np.abs(p[which == b].mean() - truth[which == b].mean()) * np.mean(which == b)
+            for b in range(bins) if np.any(which == b)]
+    return float(np.sum(gaps))
+
+
+def _naive(clones: pd.DataFrame, limit: float) -> pd.Series:
+    carrying = clones["hit"] > limit
+    return ((clones["truth"] == "absent") & carrying) | ((clones["truth"] != "absent") & ~carrying)
+
+
+def summarise(clones: pd.DataFrame, cells: pd.DataFrame, *, controlled: bool) -> dict[str, object]:
+    """The row of a scenario."""
+    wrong = is_wrong(clones["truth"], clones["car_verdict"])
+    wrong_design = is_wrong(clones["truth_design"], clones["car_verdict"])
+    definite, big = clones["car_verdict"] != "indeterminate", clones["n"] >= 5
+    negative, carrying = clones["car_verdict"].isin(CAR_NEGATIVE), clones["car_verdict"].isin(CAR_CARRYING)
+    free = (clones["truth_design"] == "absent") & clones["n"].between(90, 110)
+    full = (clones["truth_design"] == "clonal") & clones["n"].between(25, 35)
+    f = clones[big & clones["car_fraction_low"].notna()].astype({"car_fraction_low": float, "car_fraction_high": float})
+    inside = (f["designed"] >= f["car_fraction_low"] - 1e-9) & (f["designed"] <= f["car_fraction_high"] + 1e-9)
+    scored = cells[cells["p"].notna()]
+    called, hit = scored["p"] >= 0.95, cells["count"] >= 1
+    columns = ["clone_id", "seed", "n", "truth", "designed", "share", "car_verdict", "car_log10_bf", "hit", "umi",
+               "doublets", "partners", "strength", "theta", "car_fraction_low", "car_fraction_high"]
+    return {
+        "clones": len(clones), "definite": int(definite.sum()), "wrong_count": int((wrong & definite).sum()),
+        "wrong": _share(wrong[definite]), "wrong_ge5": _share(wrong[definite & big]),
+        "wrong_by_design": _share(wrong_design[definite]), "wrong_by_design_ge5": _share(wrong_design[definite & big]),
+        "negative_at_100": _share(negative[free]) if controlled else None, "n_at_100": int(free.sum()),
+        "carrying_at_30": _share(carrying[full]), "n_at_30": int(full.sum()),
+        "fdr": _share(~scored["truth"][called]), "sensitivity": _share(called[scored["truth"]]),
+        "ece": calibration_error(scored["p"].to_numpy(), scored["truth"].to_numpy()), "cells": len(cells),
+        "cells_without_p": int(len(cells) - len(scored)), "coverage": _share(inside),
+        "width": float((f["car_fraction_high"] - f["car_fraction_low"]).mean()) if len(f) else float("nan"),
+        "n_interval": len(f), "negatives_le3": int((negative & (clones["n"] <= 3)).sum()),
+        "negatives": int(negative.sum()), "controlled": controlled,
+        "sorted_only_negative": int(clones.groupby("seed")["sorted_only_negative"].first().sum()),
+        "indeterminate_by_size": {k: _share(~definite[clones["n"].between(*v)]) for k, v in SIZES.items()},
+        "reasons": clones.loc[~definite, "car_reason"].value_counts().to_dict(),
+        "confusion": {t: rows.value_counts().to_dict() for t, rows in clones.groupby("truth")["car_verdict"]},
+        "confusion_ge5": {t: rows.value_counts().to_dict() for t, rows in clones[big].groupby("truth")["car_verdict"]},
+        "naive_any_wrong": _share(_naive(clones, 0.0)), "naive_any_wrong_ge5": _share(_naive(clones[big], 0.0)),
+        "naive_5_wrong": _share(_naive(clones, 0.05)), "naive_5_wrong_ge5": _share(_naive(clones[big], 0.05)),
+        "naive_fdr": _share(~cells["truth"][hit]), "naive_sensitivity": _share(hit[cells["truth"]]),
+        "wrong_cases": json_rows(clones.loc[wrong, columns])}
+
+
+def json_rows(frame: pd.DataFrame) -> list[dict[str, object]]:
+    """Rows as plain values."""
+    return [{k: (v.item() if hasattr(v, "item") else v) for k, v in row.items()} for row in frame.to_dict("records")]
+
+
+def misses(row: dict[str, object]) -> list[str]:
+    """Names of the bars that a row misses."""
+    out = []
+    for name in ("wrong", "fdr"):
+        if row[name] is not None and float(row[name]) > BARS[name]:  # type: ignore[arg-type]
+            out.append(name)
+    for name in ("negative_at_100", "carrying_at_30", "coverage"):
+        if row[name] is not None and float(row[name]) < BARS[name]:  # type: ignore[arg-type]
+            out.append(name)
+    if row["negatives"] and not row["controlled"]:
+        out.append("negatives_without_control")
+    return out + (["negatives_le3"] if row["negatives_le3"] else [])

@@ -1,0 +1,87 @@
+"""What was seen, as flat arrays: chains per cell in one order, with their UMI class and their share of the ambient."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+MOST_CHAINS = 6  # per cell; the rest (fewest UMIs) is left out
+# lowest UMI count of each class; class 0 is "UMIs unknown"
+UMI_CLASSES = np.array([0, 1, 2, 3, 4, 5, 7, 10, 15, 25], dtype=np.int64)
+N_CLASSES = UMI_CLASSES.size
+LEAK = 0.01  # share of the ambient chains of a sample that come from the patient's other samples
+CHANCE = np.array([1e-9, 3e-7])  # P(a new rearrangement equals a given chain): anchor (TRB), partner (TRA)
+
+
+class Observed(NamedTuple):
+    """Cells and their chains. Entries of a cell are sorted by falling UMIs, then by chain.
+
+    Attributes
+    ----------
+    ptr
+        int64 (n + 1): entries of cell i are ``ptr[i]:ptr[i + 1]``.
+    chain
+        int64: row of the chain list.
+    locus
+        int64: 0 anchor (TRB), 1 partner (TRA).
+    umi
+        int64; 0 unknown.
+    umi_class
+        int64: row of `UMI_CLASSES`.
+    share
+        float64: share of the sample's ambient chains (of the locus) that are this chain, this cell left out.
+    sample
+        int64 (n): sample of the cell.
+    """
+
+    ptr: np.ndarray
+    chain: np.ndarray
+    locus: np.ndarray
+    umi: np.ndarray
+    umi_class: np.ndarray
+    share: np.ndarray
+    sample: np.ndarray
+
+    @property
+    def cell(self) -> np.ndarray:
+        """Cell of every entry."""
+        return np.repeat(np.arange(self.sample.size), np.diff(self.ptr))
+
+
+def observe(rows: pd.DataFrame, locus: np.ndarray, sample: np.ndarray, *, unseen: float = 0.2) -> Observed:
+    """Arrange the chains of the cells of one patient.
+
+    Parameters
+    ----------
+    rows
+        ``cell, chain, umis`` (int64), one row per chain of a cell; only chains of the two loci at work.
+    locus
+        int64 per chain of the chain list: 0 anchor, 1 partner.
+    sample
+        int64 per cell.
+    unseen
+        Share of ambient chains that come from clones of which no cell was captured.
+    """
+    rows = rows.sort_values(["cell", "umis", "chain"], ascending=[True, False, True], kind="stable")
+    rows = rows[rows.groupby("cell", sort=False).cumcount() < MOST_CHAINS]
+    cell, chain, umi = (rows[c].to_numpy(np.int64) for c in ("cell", "chain", "umis"))
+    ptr = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=sample.size))]).astype(np.int64)
+    where = locus[chain] if chain.size else np.zeros(0, np.int64)
+    share = _shares(chain, where, np.maximum(umi, 1), sample[cell], unseen) if chain.size else np.zeros(0)
+    return Observed(ptr, chain, where, umi, np.searchsorted(UMI_CLASSES, umi, side="right") - 1, share,
+                    sample.astype(np.int64))
+
+
+def _shares(chain: np.ndarray, locus: np.ndarray, umi: np.ndarray, sample: np.ndarray, unseen: float) -> np.ndarray:
+    """Ambient share of each entry: UMIs of the chain in other cells over all UMIs of the locus, sample and patient."""
+    n = int(chain.max()) + 1
+    within = _others(sample * n + chain, umi) / np.bincount(sample * 2 + locus, umi)[sample * 2 + locus]
+    overall = _others(chain, umi) / np.bincount(locus, umi)[locus]
+    return (1 - unseen) * ((1 - LEAK) * within + LEAK * overall) + unseen * CHANCE[locus]
+
+
+def _others(key: np.ndarray, umi: np.ndarray) -> np.ndarray:
+    _, code = np.unique(key, return_inverse=True)
+    return np.bincount(code, umi)[code] - umi

@@ -1,0 +1,312 @@
+"""Posterior of every cell over clones, a clone of its own, doublets and ambient chains. Loops in Numba.
+
+Model of one cell. It is a single cell of clone c (prior: frequency of c in the sample), of a clone seen in no other
+cell, two cells (doublet rate), or a barcode without a captured chain of its own. Each chain of the clone is captured
+with the capture rate and then shows a number of UMIs; each chain seen is either such a chain or ambient (ambient rate
+times the chain's share of the sample's chains, with the UMIs of ambient chains). The likelihood of a hypothesis is the
+sum over all ways to give each chain seen to one of the hypothesis' clones or to the ambient, in which every clone of
+the hypothesis owns at least one. The cell itself never counts in what is known of the clone (leave one out).
+``tests/oracles/clones.py`` states the same in plain Python.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit, prange
+
+from .nuclei import Nuclei
+from .observed import CHANCE, MOST_CHAINS, Observed
+from .rates import Rates
+
+MOST_CLONES = 6  # candidates per cell; the largest stay
+SECOND = np.array([0.01, 0.2])  # share of clones with a second productive chain: TRB, TRA
+SMOOTH = 5.0  # cells that the patient's frequency of a clone counts for in each sample
+NONE, SINGLE, NEW, PAIR = 0, 1, 2, 3
+
+
+class Posterior(NamedTuple):
+    """Result per cell (n) and per entry (E).
+
+    Attributes
+    ----------
+    kind
+        int64: likeliest hypothesis, NONE, SINGLE, NEW or PAIR.
+    first, second
+        int64: clones of the likeliest hypothesis, -1 for a clone of its own or none.
+    p
+        float64: posterior of the likeliest hypothesis.
+    p_doublet, p_new, p_none
+        float64: posterior of all doublets together, of a clone of its own, of no chain of its own.
+    clone, p_clone
+        int64, float64: likeliest clone of a single cell (-1 without) and its posterior.
+    next_clone
+        int64: second likeliest.
+    owner
+        int64 (E): under the likeliest hypothesis, 0 ambient, 1 or 2 the first or second clone.
+    own
+        float64 (E): probability that the entry is not ambient.
+    """
+
+    kind: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    p: np.ndarray
+    p_doublet: np.ndarray
+    p_new: np.ndarray
+    p_none: np.ndarray
+    clone: np.ndarray
+    p_clone: np.ndarray
+    next_clone: np.ndarray
+    owner: np.ndarray
+    own: np.ndarray
+
+
+def posterior(obs: Observed, nuclei: Nuclei, rates: Rates, assigned: np.ndarray, mine: np.ndarray,
+              n_samples: int) -> Posterior:
+    """Posterior of all cells given the clones and rates of the last round.
+
+    Parameters
+    ----------
+    obs, nuclei, rates
+        What was seen, the clones, the rates.
+    assigned
+        int64 per cell: its clone in the last round (it is left out of that clone), -1 none.
+    mine
+        bool per entry: whether the entry counted as a chain of that clone.
+    n_samples
+        Number of samples.
+    """
+    n, n_entries = obs.sample.size, obs.chain.size
+    ints = [np.full(n, -1, np.int64) for _ in range(5)]
+    floats = [np.zeros(n) for _ in range(5)]
+    owner, own = np.zeros(n_entries, np.int64), np.zeros(n_entries)
+    _all_cells(obs, nuclei, rates, assigned, mine.astype(np.uint8), n_samples, *ints, *floats, owner, own)
+    kind, first, second, clone, next_clone = ints
+    p, p_doublet, p_new, p_none, p_clone = floats
+    return Posterior(kind, first, second, p, p_doublet, p_new, p_none, clone, p_clone, next_clone, owner, own)
+
+
+@njit(cache=True, parallel=True)
+def _all_cells(obs, nuclei, rates, assigned, mine, n_samples, kind, first, second, clone, next_clone,  # type: ignore[no-untyped-def]
+               p, p_doublet, p_new, p_none, p_clone, owner, own):
+    for i in prange(obs.sample.size):
+        lo, hi = obs.ptr[i], obs.ptr[i + 1]
+        if hi > lo:
+            _one_cell(obs, nuclei, rates, assigned, mine, n_samples, i, kind, first, second, clone, next_clone,
+                      p, p_doublet, p_new, p_none, p_clone, owner[lo:hi], own[lo:hi])
+
+
+@njit(cache=True)
+def _clone_frequency(nuclei, c, s, own, n_sample, n_samples):  # type: ignore[no-untyped-def]
+    """Frequency of clone c among the cells of sample s, the cell itself (own = 1) left out."""
+    k = np.searchsorted(nuclei.sample_key, c * n_samples + s)
+    here = 0.0
+    if k < nuclei.sample_key.size and nuclei.sample_key[k] == c * n_samples + s:
+        here = nuclei.sample_count[k]
+    pooled = (nuclei.size[c] - own) / max(nuclei.total, 1.0)
+    return (here - own + SMOOTH * pooled) / (n_sample + SMOOTH)
+
+
+@njit(cache=True)
+def _candidates(obs, nuclei, assigned, i, found):  # type: ignore[no-untyped-def]
+    """Clones with another cell that hold a chain of cell i, the largest MOST_CLONES of them, into `found`."""
+    count = 0
+    for e in range(obs.ptr[i], obs.ptr[i + 1]):
+        for k in range(nuclei.of_ptr[obs.chain[e]], nuclei.of_ptr[obs.chain[e] + 1]):
+            c = nuclei.of_clone[k]
+            size = nuclei.size[c] - (1 if assigned[i] == c else 0)
+            known = False
+            for j in range(count):
+                known = known or found[j] == c
+            if size <= 0 or known:
+                continue
+            if count < MOST_CLONES:
+                found[count] = c
+                count += 1
+                continue
+            worst = 0
+            for j in range(1, count):
+                if nuclei.size[found[j]] < nuclei.size[found[worst]]:
+                    worst = j
+            if nuclei.size[found[worst]] < size:
+                found[worst] = c
+    return count
+
+
+@njit(cache=True)
+def _fill_clone(obs, nuclei, rates, assigned, mine, i, c, term, extra, slot):  # type: ignore[no-untyped-def]
+    """Terms of clone c as owner of the chains of cell i. Returns P(its known chains that are not owned are unseen).
+
+    `term[e]` is the factor for owning entry e, over the factor for not owning it; `extra[e]` marks chains not known
+    of the clone, whose j-th of a locus takes `slot[locus, j]` besides.
+    """
+    lo, hi, s = obs.ptr[i], obs.ptr[i + 1], obs.sample[i]
+    left_out = assigned[i] == c
+    extra[:] = 1
+    for e in range(lo, hi):
+        locus = obs.locus[e]
+        term[e - lo] = rates.capture[s, locus] * rates.own_umi[s, locus, obs.umi_class[e]] * CHANCE[locus]
+    base, known, bearing = 1.0, np.zeros(2, np.int64), np.zeros(2)
+    bearing[0], bearing[1] = nuclei.bearing[c, 0], nuclei.bearing[c, 1]
+    if left_out:
+        for locus in range(2):
+            for e in range(lo, hi):
+                if obs.locus[e] == locus and mine[e]:
+                    bearing[locus] -= 1
+                    break
+    for k in range(nuclei.ptr[c], nuclei.ptr[c + 1]):
+        entry, support = -1, nuclei.support[k]
+        for e in range(lo, hi):
+            if obs.chain[e] == nuclei.chain[k]:
+                entry = e
+        if left_out and entry >= 0 and mine[entry]:
+            support -= 1
+        if support <= 0:
+            continue
+        locus = nuclei.locus[k]
+        known[locus] += 1
+        odds = nuclei.lift[k] * rates.capture[s, locus] / (1.0 - rates.capture[s, locus])
+        seen = nuclei.sure[k] * odds / (1.0 + odds)
+        base *= 1.0 - seen
+        if entry >= 0:
+            extra[entry - lo] = 0
+            term[entry - lo] = seen * rates.own_umi[s, locus, obs.umi_class[entry]] / (1.0 - seen)
+    for locus in range(2):
+        lost = 1.0 - rates.capture[s, locus]
+        unseen = lost ** bearing[locus]
+        if known[locus] == 0:
+            base *= lost
+            slot[locus, 0] = unseen / lost
+        else:
+            slot[locus, 0] = SECOND[locus] * unseen if known[locus] == 1 else 0.05 * SECOND[locus] * unseen
+        slot[locus, 1] = SECOND[locus] * unseen if known[locus] == 0 else 1e-3 * slot[locus, 0]
+        slot[locus, 2] = 1e-3 * slot[locus, 1]
+    return base
+
+
+@njit(cache=True)
+def _fill_new(obs, nuclei, rates, assigned, i, term, extra, slot):  # type: ignore[no-untyped-def]
+    """The same for a clone that no other cell shows."""
+    lo, hi, s = obs.ptr[i], obs.ptr[i + 1], obs.sample[i]
+    extra[:] = 1
+    base = 1.0
+    for e in range(lo, hi):
+        locus, chain = obs.locus[e], obs.chain[e]
+        chance = nuclei.chance[chain]
+        if locus == 0:  # cells that share the beta but not the alpha: sisters before the alpha rearranged
+            others = nuclei.anchored[chain] - nuclei.anchored_by[i] * (nuclei.anchor_of[i] == chain)
+            chance += nuclei.sister[chain] * max(others, 0.0) / max(nuclei.total, 1.0) / rates.new[s]
+        term[e - lo] = rates.capture[s, locus] * rates.own_umi[s, locus, obs.umi_class[e]] * chance
+    for locus in range(2):
+        lost = 1.0 - rates.capture[s, locus]
+        base *= lost
+        slot[locus, 0] = 1.0 / lost
+        slot[locus, 1] = SECOND[locus]
+        slot[locus, 2] = 0.05 * SECOND[locus]
+    return base
+
+
+@njit(cache=True)
+def _mass(a, b, n, locus, ambient, term, extra, slot, mass_a, mass_b):  # type: ignore[no-untyped-def]
+    """Sum over all ways to share n entries between party a, party b (-1: none) and the ambient; see the module.
+
+    `mass_a` and `mass_b` receive, per entry, the part of the sum in which that party owns it.
+    """
+    sources = 2 if b < 0 else 3
+    total = 0.0
+    used = np.zeros((2, 2), np.int64)
+    owned = np.zeros(MOST_CHAINS, np.int64)
+    mass_a[:] = 0.0
+    mass_b[:] = 0.0
+    for code in range(sources ** n):
+        rest, w, n_a, n_b = code, 1.0, 0, 0
+        used[:] = 0
+        for e in range(n):
+            source = rest % sources
+            rest //= sources
+            owned[e] = source
+            if source == 0:
+                w *= ambient[e]
+                continue
+            party = a if source == 1 else b
+            w *= term[party, e]
+            if extra[party, e]:
+                w *= slot[party, locus[e], min(used[source - 1, locus[e]], 2)]
+                used[source - 1, locus[e]] += 1
+            n_a += source == 1
+            n_b += source == 2
+        if n_a == 0 or (b >= 0 and n_b == 0) or w == 0.0:
+            continue
+        total += w
+        for e in range(n):
+            if owned[e] == 1:
+                mass_a[e] += w
+            elif owned[e] == 2:
+                mass_b[e] += w
+    return total
+
+
+@njit(cache=True)
+def _one_cell(obs, nuclei, rates, assigned, mine, n_samples, i, kind, first, second, clone, next_clone,  # type: ignore[no-untyped-def]
+              p, p_doublet, p_new, p_none, p_clone, owner, own):
+    lo, hi, s = obs.ptr[i], obs.ptr[i + 1], obs.sample[i]
+    n = hi - lo
+    party = np.full(MOST_CLONES, -1, np.int64)
+    n_clones = _candidates(obs, nuclei, assigned, i, party)
+    term, extra = np.zeros((MOST_CLONES + 1, n)), np.zeros((MOST_CLONES + 1, n), np.uint8)
+    slot, base = np.zeros((MOST_CLONES + 1, 2, 3)), np.zeros(MOST_CLONES + 1)
+    prior = np.zeros(MOST_CLONES + 1)
+    for c in range(n_clones):
+        prior[c] = _clone_frequency(nuclei, party[c], s, 1.0 if assigned[i] == party[c] else 0.0, rates.n[s], n_samples)
+        base[c] = _fill_clone(obs, nuclei, rates, assigned, mine, i, party[c], term[c], extra[c], slot[c])
+    prior[n_clones] = rates.new[s]
+    base[n_clones] = _fill_new(obs, nuclei, rates, assigned, i, term[n_clones], extra[n_clones], slot[n_clones])
+    ambient = np.empty(n)
+    nothing = rates.none[s]
+    for e in range(n):
+        ambient[e] = rates.ambient[s, obs.locus[lo + e]] * obs.share[lo + e] * rates.ambient_umi[s, obs.umi_class[lo + e]]
+        nothing *= ambient[e]
+    mass_a, mass_b, locus = np.empty(n), np.empty(n), obs.locus[lo:hi]
+    total, doublets, best, best_a, best_b = nothing, 0.0, nothing, -1, -1
+    top, runner = 0.0, 0.0
+    for a in range(n_clones + 1):
+        weight = prior[a] * base[a]
+        w = weight * _mass(a, -1, n, locus, ambient, term, extra, slot, mass_a, mass_b)
+        total += w
+        own += weight * mass_a
+        if a == n_clones:
+            p_new[i] = w
+        elif w > top:
+            next_clone[i], runner = clone[i], top
+            clone[i], top = party[a], w
+        elif w > runner:
+            next_clone[i], runner = party[a], w
+        if w > best:
+            best, best_a, best_b = w, a, -1
+        for b in range(a, n_clones + 1):
+            if n < 2 or (b == a and a < n_clones):
+                continue
+            both = rates.doublet[s] * prior[a] * prior[b] * base[a] * base[b] * (1.0 if a == b else 2.0)
+            w = both * _mass(a, b, n, locus, ambient, term, extra, slot, mass_a, mass_b)
+            total += w
+            doublets += w
+            own += both * (mass_a + mass_b)
+            if w > best:
+                best, best_a, best_b = w, a, b
+    if best_a >= 0:
+        _mass(best_a, best_b, n, locus, ambient, term, extra, slot, mass_a, mass_b)
+        whole = best / (prior[best_a] * base[best_a])
+        if best_b >= 0:
+            whole /= rates.doublet[s] * prior[best_b] * base[best_b] * (1.0 if best_a == best_b else 2.0)
+        for e in range(n):
+            ambient_part = whole - mass_a[e] - mass_b[e]
+            owner[e] = 0 if ambient_part >= max(mass_a[e], mass_b[e]) else 1 if mass_a[e] >= mass_b[e] else 2
+    kind[i] = NONE if best_a < 0 else PAIR if best_b >= 0 else NEW if best_a == n_clones else SINGLE
+    first[i] = party[best_a] if 0 <= best_a < n_clones else -1
+    second[i] = party[best_b] if 0 <= best_b < n_clones else -1
+    own /= total
+    p[i], p_doublet[i], p_none[i] = best / total, doublets / total, nothing / total
+    p_new[i] /= total
+    p_clone[i] = top / total

@@ -1,0 +1,186 @@
+"""Rates of a sample's V(D)J library: capture, UMIs of own and ambient chains, doublets. Estimated from the data.
+
+Every rate is shrunk to that of the patient's samples together, and that to a default, so that one cell is enough to
+run and a thousand cells speak for themselves.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .observed import N_CLASSES, UMI_CLASSES, Observed
+
+
+class Rates(NamedTuple):
+    """Rates per sample (first axis) and locus (0 anchor TRB, 1 partner TRA).
+
+    Attributes
+    ----------
+    capture
+        (S, 2): P(a chain of a cell is seen).
+    own_umi
+        (S, 2, classes): distribution of UMIs of own chains.
+    ambient_umi
+        (S, classes): the same of ambient chains.
+    ambient
+        (S, 2): expected ambient chains per cell.
+    new
+        (S,): share of cells whose clone is seen in no other cell.
+    none
+        (S,): barcodes without a chain of their own, per cell with one.
+    doublet
+        (S,): share of cells that are two.
+    n
+        (S,): cells with a receptor chain.
+    """
+
+    capture: np.ndarray
+    own_umi: np.ndarray
+    ambient_umi: np.ndarray
+    ambient: np.ndarray
+    new: np.ndarray
+    none: np.ndarray
+    doublet: np.ndarray
+    n: np.ndarray
+
+
+DEFAULT_CAPTURE = np.array([0.88, 0.80])
+DEFAULT_AMBIENT = 0.03
+DEFAULT_DOUBLET = 0.04
+DEFAULT_NONE = 0.03
+WEIGHT = 20.0  # cells that a default, or the patient's other samples, count for
+
+
+def _class_mass(mean: float, size: float) -> np.ndarray:
+    """1 + negative binomial(mean, size), summed over the UMI classes; class 0 (unknown) is 1 for either kind."""
+    u = np.arange(0, 2000)
+    log_term = np.concatenate([[0.0], np.cumsum(np.log((u[:-1] + size) / (u[:-1] + 1)) + np.log(mean / (mean + size)))])
+    mass = np.exp(log_term - size * np.log1p(mean / size))
+    out = np.zeros(N_CLASSES)
+    np.add.at(out, np.searchsorted(UMI_CLASSES, u + 1, side="right") - 1, mass)
+    out = np.maximum(out, 1e-5)
+    out[0] = 0.0
+    return out / out.sum()
+
+
+DEFAULT_OWN = np.stack([_class_mass(6.0, 1.3), _class_mass(3.5, 1.3)])
+DEFAULT_AMBIENT_UMI = _class_mass(0.3, 0.5)
+
+
+def _known(distribution: np.ndarray) -> np.ndarray:
+    """The same with 1 for the class of unknown UMIs, which then says nothing."""
+    out = distribution.copy()
+    out[..., 0] = 1.0
+    return out
+
+
+def start(obs: Observed, n_samples: int, without_chain: np.ndarray) -> Rates:
+    """Default rates, for the first round."""
+    n = _cells_with_chain(obs, n_samples)
+    full = np.ones(n_samples)
+    return Rates(np.outer(full, DEFAULT_CAPTURE), _known(np.repeat(DEFAULT_OWN[None], n_samples, 0)),
+                 _known(np.repeat(DEFAULT_AMBIENT_UMI[None], n_samples, 0)), np.full((n_samples, 2), DEFAULT_AMBIENT),
+                 full * 0.3, np.maximum(DEFAULT_NONE, without_chain / np.maximum(n, 1)), full * DEFAULT_DOUBLET, n)
+
+
+def _cells_with_chain(obs: Observed, n_samples: int) -> np.ndarray:
+    return np.bincount(obs.sample[np.diff(obs.ptr) > 0], minlength=n_samples).astype(np.float64)
+
+
+class Counts(NamedTuple):
+    """Expected counts of one round, per sample: what the next rates are made of.
+
+    Attributes
+    ----------
+    seen, lost
+        (S, 2): chains that a cell's clone is known to have, seen and not seen in it.
+    own, foreign
+        Per entry: probability of being the cell's own, and of being ambient.
+    foreign_exposure
+        (S, 2): cells in which an ambient chain would have shown.
+    new, none, doublet
+        Per cell: posterior of these explanations.
+    doublet_exposure
+        (S,): cells in which a second cell would have shown.
+    """
+
+    seen: np.ndarray
+    lost: np.ndarray
+    own: np.ndarray
+    foreign: np.ndarray
+    foreign_exposure: np.ndarray
+    new: np.ndarray
+    none: np.ndarray
+    doublet: np.ndarray
+    doublet_exposure: np.ndarray
+
+
+def update(obs: Observed, counts: Counts, without_chain: np.ndarray, n_samples: int) -> Rates:
+    """Rates from one round's expected counts.
+
+    Parameters
+    ----------
+    obs
+        What was seen.
+    counts
+        Expected counts.
+    without_chain
+        (S,) barcodes in which no chain was seen at all.
+    n_samples
+        S.
+    """
+    capture = _shrunk(counts.seen, counts.seen + counts.lost, DEFAULT_CAPTURE)
+    own = _umis(obs, counts.own, n_samples, by_locus=True)
+    ambient_umi = _falling(_umis(obs, counts.foreign, n_samples, by_locus=False))
+    group = obs.sample[obs.cell] * 2 + obs.locus
+    foreign = np.bincount(group, counts.foreign, minlength=2 * n_samples).reshape(n_samples, 2)
+    ambient = _shrunk(foreign, counts.foreign_exposure, np.full(2, DEFAULT_AMBIENT))
+    n = _cells_with_chain(obs, n_samples)
+
+    def total(values: np.ndarray) -> np.ndarray:
+        return np.bincount(obs.sample, values, minlength=n_samples)
+
+    doublet = _shrunk(total(counts.doublet)[:, None], counts.doublet_exposure[:, None], np.array([DEFAULT_DOUBLET]))
+    new = (total(counts.new) + 0.5) / (n + 1)
+    none = _none(total(counts.none), without_chain, ambient.sum(axis=1), n)
+    return Rates(np.clip(capture, 0.02, 0.995), _known(own), _known(ambient_umi), np.clip(ambient, 1e-4, 2.0), new,
+                 none, np.clip(doublet[:, 0], 1e-3, 0.4), n)
+
+
+def _none(found: np.ndarray, without_chain: np.ndarray, ambient: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Barcodes without own chains per cell with one; where empty barcodes are not listed, from those that are not."""
+    listed = without_chain + found
+    inferred = found / np.maximum(-np.expm1(-ambient), 1e-3)
+    return (np.where(without_chain > 0, listed, inferred) + DEFAULT_NONE * WEIGHT) / (n + WEIGHT)
+
+
+def _shrunk(hits: np.ndarray, trials: np.ndarray, default: np.ndarray) -> np.ndarray:
+    """Shares per sample, shrunk to the pooled share, which is shrunk to the default."""
+    pooled = (hits.sum(axis=0) + WEIGHT * default) / (trials.sum(axis=0) + WEIGHT)
+    return (hits + WEIGHT * pooled) / (trials + WEIGHT)
+
+
+def _umis(obs: Observed, weight: np.ndarray, n_samples: int, *, by_locus: bool) -> np.ndarray:
+    """UMI distribution of weighted entries per sample (and locus), shrunk like the shares."""
+    n_loci = 2 if by_locus else 1
+    group = obs.sample[obs.cell] * n_loci + (obs.locus if by_locus else 0)
+    table = np.bincount(group * N_CLASSES + obs.umi_class, weight, minlength=n_samples * n_loci * N_CLASSES)
+    table = table.reshape(n_samples, n_loci, N_CLASSES)
+    table[..., 0] = 0.0
+    default = DEFAULT_OWN if by_locus else DEFAULT_AMBIENT_UMI[None]
+    pooled = table.sum(axis=0) + WEIGHT * default
+    pooled /= pooled.sum(axis=-1, keepdims=True)
+    out = table + WEIGHT * pooled
+    out /= out.sum(axis=-1, keepdims=True)
+    return out if by_locus else out[:, 0]
+
+
+def _falling(distribution: np.ndarray) -> np.ndarray:
+    """Make each distribution fall with the UMIs: what rises is a doublet's chain, not the ambient's."""
+    width = np.diff(np.append(UMI_CLASSES, 50))[1:].astype(np.float64)
+    density = np.minimum.accumulate(distribution[:, 1:] / width, axis=1)
+    out = np.zeros_like(distribution)
+    out[:, 1:] = density * width
+    return out / out.sum(axis=1, keepdims=True)

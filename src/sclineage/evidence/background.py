@@ -1,0 +1,157 @@
+"""False CAR molecules: soup, swapping, misassigned endogenous reads, and doublets with carrying cells.
+
+The mean background of a cell of depth n is ``alpha + (beta + mt [T cell]) n``: alpha is the soup of the droplet, beta
+what is proportional to depth (swapping, chimeras), mt endogenous reads of T cells that were counted as CAR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.optimize import minimize
+
+from ..kernels import evidence as kernel
+from .keys import Histogram
+
+MIN_CONTROL_CELLS = 50
+SOUP_FREE = 1e-6  # alpha without empty droplets: alpha and beta cannot be told apart then
+CONTENT, CONTENT_WITH_EMPTIES = 0.003, 0.01  # foreign share of a cell's CAR molecules: measured, and with empties
+SIZE = 5.0  # NB size of the background where it was not measured
+WIDE = 0.6  # log-sd of the background where it was not measured
+BORROWED = 0.4  # least log-sd of a background that was measured in another library
+ETA_STARTS = (0.01, 0.04, 0.12)
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Background of one library.
+
+    Attributes
+    ----------
+    alpha
+        False UMIs per droplet.
+    beta, mt
+        False UMIs per gene-expression UMI, of all cells and of T cells in addition.
+    eta
+        Mean share of cells with a carrying partner.
+    size
+        Negative binomial size.
+    spread
+        Log-sd of the multiplier that a clone's background may have.
+    source
+        ``empties``, ``negative_control`` or ``prior``.
+    t_measured
+        Whether T cells without the CAR were measured, so that mt is known.
+    """
+
+    alpha: float
+    beta: float
+    mt: float
+    eta: float
+    size: float
+    spread: float
+    source: str
+    t_measured: bool = False
+
+    def mean(self, depth: np.ndarray) -> np.ndarray:
+        """Expected false UMIs of T cells of this depth."""
+        return self.alpha + (self.beta + self.mt) * np.asarray(depth, np.float64)
+
+    def scaled(self, factor: float) -> Background:
+        """The same with all false molecules multiplied (what-if)."""
+        return replace(self, alpha=self.alpha * factor, beta=self.beta * factor, mt=self.mt * factor)
+
+
+def simplex_search(objective: Callable[[np.ndarray], float], start: Sequence[float]) -> tuple[np.ndarray, float]:
+    """Nelder-Mead from an explicit simplex of step 0.5: SciPy's own does not move a parameter that starts at 0."""
+    first = np.asarray(start, np.float64)
+    simplex = np.vstack([first, first + 0.5 * np.eye(first.size)])
+    found = minimize(objective, first, method="Nelder-Mead",
+                     options={"initial_simplex": simplex, "xatol": 1e-3, "fatol": 1e-3, "maxfev": 400 * first.size})
+    return found.x, float(found.fun)
+
+
+def logit(p: float) -> float:
+    """Log odds."""
+    return float(np.log(p) - np.log1p(-p))
+
+
+def expit(x: float) -> float:
+    """Probability of log odds."""
+    return float(1.0 / (1.0 + np.exp(-x)))
+
+
+def unmeasured(content: float, *, eta: float, empties: tuple[int, int] | None) -> Background:
+    """Background of a library without a negative control.
+
+    Parameters
+    ----------
+    content
+        CAR UMIs per gene-expression UMI over the library's cells.
+    eta
+        Expected share of cells with a carrying partner.
+    empties
+        Number of empty droplets and their CAR UMIs, or None.
+    """
+    if empties is None or empties[0] == 0:
+        return Background(SOUP_FREE, CONTENT * content, 0.0, eta, SIZE, WIDE, "prior")
+    droplets, umi = empties
+    spread = min(float(np.hypot(0.15, 1 / np.sqrt(umi + 1))), WIDE)
+    return Background((umi + 0.5) / (droplets + 1), CONTENT_WITH_EMPTIES * content, 0.0, eta, SIZE, spread, "empties")
+
+
+def fit(control: Histogram, prior: Background, *, theta: float, size: float, t_cells: bool) -> Background:
+    """Maximum a posteriori background from cells known to be free of the CAR.
+
+    Parameters
+    ----------
+    control
+        CAR-free cells (>= `MIN_CONTROL_CELLS`) of the same GEM well.
+    prior
+        `unmeasured` background; its source decides how firmly alpha and beta are held.
+    theta, size
+        Expression per UMI and NB size of carrying cells: what a doublet brings.
+    t_cells
+        Whether the control cells are T cells, so that misassigned endogenous reads are part of what was measured.
+    """
+    control = control.occupied()
+    with_empties = prior.source == "empties"
+    centre = np.array([np.log(prior.alpha), np.log(prior.beta), logit(prior.eta), np.log(SIZE)])
+    scale = np.array([0.15 if with_empties else 0.1, 1.5 if with_empties or t_cells else 1.0, 2.0, 0.8])
+
+    def loss(at: np.ndarray) -> float:
+        alpha, beta = np.exp(np.clip(at[:2], -30, 5))
+        eta, spread = expit(at[2]), np.exp(np.clip(at[3], np.log(0.5), 12))
+        logs = kernel.likelihoods(alpha + beta * control.depth, theta * control.depth, size=size,
+                                  background_size=spread, g=np.ones(1), m=np.ones(1))[:, :, 0]
+        mixed = np.logaddexp(np.log1p(-eta) + logs[..., 0], np.log(eta) + logs[..., 2])
+        return float(0.5 * (((at - centre) / scale) ** 2).sum() - (control.cells * mixed).sum())
+
+    tries = [simplex_search(loss, [*centre[:2], logit(eta), centre[3]]) for eta in (prior.eta, *ETA_STARTS)]
+    best = min(tries, key=lambda found: found[1])[0]
+    spread = min(float(np.hypot(0.15, 1 / np.sqrt(control.umi + 1))), WIDE)
+    return Background(float(np.exp(best[0])), float(np.exp(best[1])), 0.0, min(expit(best[2]), 0.5),
+                      max(float(np.exp(best[3])), 0.5), spread, "negative_control", t_cells)
+
+
+def misassignment(control: Histogram) -> tuple[float, float]:
+    """False UMIs per gene-expression UMI and NB size in T cells of another library taken before the infusion."""
+    control = control.occupied()
+    rate = (control.umi + 0.5) / max(control.molecules, 1.0)
+
+    def loss(at: np.ndarray) -> float:
+        logs = kernel.likelihoods(rate * control.depth, rate * control.depth, size=1.0, g=np.ones(1), m=np.ones(1),
+                                  background_size=float(np.exp(np.clip(at[0], np.log(0.5), 12))))[:, :, 0, 0]
+        return float(0.5 * ((at[0] - np.log(SIZE)) / 0.8) ** 2 - (control.cells * logs).sum())
+
+    return rate, max(float(np.exp(simplex_search(loss, [np.log(SIZE)])[0][0])), 0.5)
+
+
+def with_misassignment(background: Background, rate: float, size: float) -> Background:
+    """Add what T cells of another, CAR-free library of the same chemistry showed."""
+    if background.t_measured:
+        return background
+    return replace(background, mt=rate, size=min(size, background.size) if background.source != "prior" else size,
+                   spread=max(background.spread, BORROWED), t_measured=True)

@@ -1,0 +1,116 @@
+"""Grids of the nuisance axes, and hypotheses as weights on them.
+
+H0: no member carries the CAR; a share eta of the cells are doublets with a carrying cell.
+H1: all members carry it; a share sigma of them is silent.
+H2: a share f of the members carries it.
+
+All weights are deterministic quadratures, so nothing here depends on a seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import numpy as np
+from scipy.special import betaincinv, gammaincinv
+
+M = 2.0 ** np.linspace(-4, 2, 13)  # expression of a clone relative to its library
+W = np.concatenate([[0.0], np.geomspace(1e-4, 0.1, 15), np.linspace(0.1, 1.0, 25)[1:]])
+SM = np.array([0.03, 0.07, 0.15, 0.3])  # mean silent share of carrying cells
+TAU = np.array([0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.1])  # log-sd of expression between clones
+F_EDGES = np.linspace(0.02, 1.0, 50)
+F_MIDS = (F_EDGES[1:] + F_EDGES[:-1]) / 2
+REFERENCE_SM = 0.2  # Bayes factors pay for more silencing than sorted controls show
+TAIL, REFERENCE_TAIL = 0.05, 0.15  # share of the expression prior that is flat over the grid
+REFERENCE_TAU = 0.5  # least spread of expression in Bayes factors
+ETA_CAP = 0.5
+_G_NODES, _G_WEIGHTS = np.polynomial.hermite_e.hermegauss(3)
+
+
+@dataclass(frozen=True, slots=True)
+class Hypotheses:
+    """Weights of the three hypotheses on `W` for one doublet share and one silent share.
+
+    Attributes
+    ----------
+    log_w
+        float64 (3, len(W)): log weights of H0, H1, H2; -inf where a hypothesis has none.
+    f_given_w
+        float64 (len(W), len(F_MIDS)): posterior of f under H2 at each w.
+    """
+
+    log_w: np.ndarray
+    f_given_w: np.ndarray
+
+
+def background_nodes(spread: float) -> np.ndarray:
+    """Multipliers of the background: Gauss-Hermite nodes of a log-normal with this log-sd."""
+    return np.exp(spread * _G_NODES)
+
+
+def log_background_weights() -> np.ndarray:
+    """Log weights of `background_nodes`."""
+    return np.log(_G_WEIGHTS / _G_WEIGHTS.sum())
+
+
+@cache
+def _unit_gamma(points: int) -> np.ndarray:
+    return gammaincinv(2.0, (np.arange(points) + 0.5) / points) / 2.0
+
+
+@cache
+def _silent(mean: float, points: int) -> np.ndarray:
+    return betaincinv(8 * mean, 8 * (1 - mean), (np.arange(points) + 0.5) / points)
+
+
+def _spread(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Split every value between its two neighbours on `W`: left index, left weight, right weight."""
+    left = np.clip(np.searchsorted(W, values, side="right") - 1, 0, W.size - 2)
+    share = (values - W[left]) / (W[left + 1] - W[left])
+    return left, weights * (1 - share), weights * share
+
+
+def _on_grid(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    left, low, high = _spread(values.ravel(), weights.ravel())
+    return np.bincount(left, low, W.size) + np.bincount(left + 1, high, W.size)
+
+
+def _log(weights: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.log(weights / weights.sum())
+
+
+@lru_cache(maxsize=512)
+def hypotheses(eta: float, silent: float) -> Hypotheses:
+    """Weights of H0, H1 and H2 on w for a library's doublet share and mean silent share.
+
+    Parameters
+    ----------
+    eta
+        Mean share of cells with a carrying partner; a clone's own is eta times Gamma(2, 1/2), at most 0.5.
+    silent
+        Mean of the silent share, itself Beta(8 silent, 8 (1 - silent)).
+    """
+    null = np.minimum(eta * _unit_gamma(64), ETA_CAP)
+    weights0 = _on_grid(null, np.ones(null.size))
+    sigma, doublet = np.meshgrid(_silent(silent, 64), np.minimum(eta * _unit_gamma(16), ETA_CAP))
+    weights1 = _on_grid((1 - sigma) + sigma * doublet, np.ones(sigma.shape))
+    per_bin = (np.arange(4) + 0.5) / 4
+    f = (F_EDGES[:-1, None] + np.diff(F_EDGES)[:, None] * per_bin).ravel()
+    carrying = (f[:, None, None] * (1 - _silent(silent, 24))[None, :, None])
+    values = carrying + (1 - carrying) * np.minimum(eta * _unit_gamma(12), ETA_CAP)
+    joint = np.zeros((W.size, F_MIDS.size))
+    bins = np.broadcast_to(np.repeat(np.arange(F_MIDS.size), per_bin.size)[:, None, None], values.shape).ravel()
+    left, low, high = _spread(values.ravel(), np.ones(values.size))
+    np.add.at(joint, (left, bins), low)
+    np.add.at(joint, (left + 1, bins), high)
+    weights2 = joint.sum(axis=1)
+    share = joint / np.where(weights2 > 0, weights2, 1.0)[:, None]
+    return Hypotheses(np.stack([_log(weights0), _log(weights1), _log(weights2)]), share)
+
+
+def log_expression(tau: float, tail: float) -> np.ndarray:
+    """Log weights on `M`: log-normal with log-sd `tau`, and a flat share `tail`."""
+    weights = np.exp(-0.5 * (np.log(M) / tau) ** 2)
+    return np.log((1 - tail) * weights / weights.sum() + tail / M.size)

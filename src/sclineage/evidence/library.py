@@ -1,0 +1,179 @@
+"""One library: its keys, its clones, its fitted parameters, and the E-step over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import logsumexp
+
+from .._settings import Device
+from ..kernels import evidence as kernel
+from ..kernels.evidence import Multisets, multisets
+from . import grids, prior, signal, units
+from .background import Background
+from .keys import Histogram, Keys, make_keys
+from .signal import Signal, ThetaPrior
+
+DEFAULT_SM, DEFAULT_TAU = np.array([0.0, 1.0, 0.0, 0.0]), np.array([0.0, 0, 0, 1.0, 0, 0, 0])
+MIN_CLONES = 20  # clones of five cells or more, below which the spread of expression is not fitted
+MAX_CLONES = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The units of one library; units that look alike share a row.
+
+    Attributes
+    ----------
+    sets
+        Multisets of the library's own keys.
+    strata
+        int (rows,): index into `prior.STRATA`.
+    weights
+        float64 (rows,): units per row.
+    """
+
+    sets: Multisets
+    strata: np.ndarray
+    weights: np.ndarray
+
+
+def make_rows(keys: Keys, clone: np.ndarray) -> Rows:
+    """Rows of a library from the clone code of every cell (-1: cell without a clone)."""
+    sizes = np.bincount(clone[clone >= 0]) if np.any(clone >= 0) else np.zeros(0, np.int64)
+    alone = (clone < 0) | (sizes[np.maximum(clone, 0)] == 1) if sizes.size else np.ones(clone.size, bool)
+    named, code = np.unique(clone[~alone], return_inverse=True)
+    clones = multisets(code, keys.of_cell[~alone], n_clones=named.size)
+    pairs, counts = np.unique(np.stack([(clone[alone] >= 0).astype(np.int64), keys.of_cell[alone]]), axis=1,
+                              return_counts=True)
+    indptr = np.concatenate([clones.indptr, clones.indptr[-1] + 1 + np.arange(pairs.shape[1])])
+    sets = Multisets(indptr, np.concatenate([clones.keys, pairs[1].astype(np.int32)]),
+                     np.concatenate([clones.counts, np.ones(pairs.shape[1], np.int64)]))
+    strata = np.concatenate([prior.stratum(clones.sizes, np.ones(named.size, bool)), pairs[0]])
+    return Rows(sets, strata, np.concatenate([np.ones(named.size), counts.astype(np.float64)]))
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Fitted model of one library.
+
+    Attributes
+    ----------
+    name, keys, rows
+        The data.
+    background, signal
+        Fitted parts; the signal's size is that of all carrying cells together.
+    size
+        NB size within a clone.
+    sm, tau
+        Posterior weights over `grids.SM` and `grids.TAU`.
+    hypotheses
+        float64 (5, 3): share of H0, H1, H2 per stratum.
+    carrying
+        Expected share of carrying cells.
+    theta_prior
+        What theta rested on before the library's own counts.
+    p_clear
+        P(mt = 0): not all of the library's CAR molecules are background; 1 where it need not be asked.
+    compared
+        Whether that comparison was made.
+    alternative
+        The background that explains everything, where it is not excluded.
+    """
+
+    name: str
+    keys: Keys
+    rows: Rows
+    background: Background
+    signal: Signal
+    size: float
+    theta_prior: ThetaPrior
+    sm: np.ndarray
+    tau: np.ndarray
+    hypotheses: np.ndarray
+    carrying: float = 0.0
+    p_clear: float = 1.0
+    compared: bool = False
+    alternative: Background | None = None
+
+    @property
+    def weights(self) -> units.Weights:
+        """Weights of the hypotheses in this library."""
+        return units.weights(eta=self.background.eta, sm=self.sm, tau=self.tau, spread=self.signal.spread)
+
+    def loglik(self, *, background: Background | None = None, bins: np.ndarray | None = None,
+               counts: np.ndarray | None = None) -> np.ndarray:
+        """Log-likelihoods (keys, g, m + 2) of the library's keys, or of others given by depth bin and count."""
+        known = self.background if background is None else background
+        bins, counts = (self.keys.bin, self.keys.count) if bins is None or counts is None else (bins, counts)
+        logs = kernel.likelihoods(known.mean(self.keys.depth), self.signal.theta * self.keys.depth, size=self.size,
+                                  background_size=known.size, g=grids.background_nodes(known.spread), m=grids.M)
+        return logs[bins, counts]
+
+    def table(self, *, background: Background | None = None) -> np.ndarray:
+        """Table of the library's keys on the grid."""
+        return kernel.mixture_table(self.loglik(background=background), grids.W)
+
+
+def start(name: str, depth: np.ndarray, count: np.ndarray, clone: np.ndarray, background: Background,
+          theta_prior: ThetaPrior) -> Library:
+    """Library before any fit."""
+    keys = make_keys(depth, count)
+    guess = signal.first_guess(keys.histogram(), background, theta_prior)
+    return Library(name, keys, make_rows(keys, clone), background, guess, guess.size, theta_prior, DEFAULT_SM,
+                   DEFAULT_TAU, np.tile(prior.BASE, (len(prior.STRATA), 1)))
+
+
+def row_evidence(library: Library, *, background: Background | None = None,
+                 device: Device | None = "cpu") -> units.Evidence:
+    """Evidence of every row, under the library's background or another."""
+    group = np.zeros(library.rows.weights.size, np.int64)
+    return units.evaluate(library.rows.sets, library.table(background=background), [library.weights], group,
+                          device=device)
+
+
+def expectation(library: Library, *, device: Device | None = "cpu") -> tuple[Library, Histogram]:
+    """Share of the hypotheses, and cells weighted by their probability to carry the CAR."""
+    rows, table, group = library.rows, library.table(), np.zeros(library.rows.weights.size, np.int64)
+    found = units.evaluate(rows.sets, table, [library.weights], group, device=device)
+    shares = prior.fit(found.log, rows.strata, rows.weights)
+    # without floors: where nothing carries, nothing may pull theta away from its prior
+    loose = prior.fit(found.log, rows.strata, rows.weights, floor=np.full(3, 1e-5), base_weight=0.01)
+    state = units.posterior(rows.sets, table, [library.weights], group, found, loose[rows.strata], device=device)
+    loglik = library.loglik()[:, 1]
+    p = units.members(rows.sets, loglik, state, [library.weights], group)
+    cells = np.repeat(rows.weights, np.diff(rows.sets.indptr)) * rows.sets.counts
+    weighted = np.bincount(rows.sets.keys, p * cells, library.keys.bin.size)
+    share = float(weighted.sum() / max(cells.sum(), 1))
+    return replace(library, hypotheses=shares, carrying=share), library.keys.histogram(weighted)
+
+
+def spread_of_expression(library: Library, *, device: Device | None = "cpu") -> Library:
+    """Silent share and spread between clones by type-II maximum likelihood, averaged over their grid."""
+    rows = library.rows
+    large = np.flatnonzero((rows.sets.sizes >= 5) & (rows.strata > 0))
+    if large.size < MIN_CLONES:
+        return library
+    large = large[np.argsort(-rows.sets.sizes[large], kind="stable")][:MAX_CLONES]
+    parts = [grids.hypotheses(float(np.clip(library.background.eta, 1e-4, grids.ETA_CAP)), float(v)) for v in grids.SM]
+    log_w = np.concatenate([parts[0].log_w[:1], *[part.log_w[1:] for part in parts]])[None]
+    found = kernel.evidence(rows.sets.take(large), library.table(), log_w=log_w, device=device,
+                            log_g=grids.log_background_weights()[None])
+    shares = library.hypotheses[rows.strata[large]]
+    logs = np.empty((grids.SM.size, grids.TAU.size))
+    for t, tau in enumerate(np.hypot(grids.TAU, library.signal.spread)):
+        by_hypothesis = logsumexp(found[:, 1:, :-1] + grids.log_expression(float(tau), grids.TAIL), axis=2)
+        for s in range(grids.SM.size):
+            three = np.column_stack([found[:, 0, -1], by_hypothesis[:, 2 * s], by_hypothesis[:, 2 * s + 1]])
+            logs[s, t] = prior.log_evidence(three, shares, np.ones(large.size))
+    logs -= 0.5 * ((grids.SM - 0.07) / 0.2)[:, None] ** 2 + 0.5 * (np.log(grids.TAU / 0.5) / 0.7)[None, :] ** 2
+    both = np.exp(logs - logsumexp(logs))
+    return replace(library, sm=both.sum(axis=1), tau=both.sum(axis=0))
+
+
+def maximisation(library: Library, carrying: Histogram) -> Library:
+    """Signal from the cells weighted by their probability to carry the CAR."""
+    fitted = signal.fit(carrying, library.background, library.theta_prior, start=library.signal)
+    tau = float(library.tau @ grids.TAU)
+    return replace(library, signal=fitted, size=signal.within_clone(fitted.size, tau))

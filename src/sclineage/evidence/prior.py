@@ -1,0 +1,71 @@
+"""How common the hypotheses are among a library's clones: empirical Bayes by size of the clone."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import logsumexp
+
+STRATA = ("no clone", "1", "2-4", "5-20", ">20")
+FLOOR = np.array([0.02, 0.02, 0.05])
+BASE = np.array([0.5, 0.25, 0.25])
+BASE_WEIGHT, GLOBAL_WEIGHT = 5.0, 20.0
+
+
+def stratum(size: np.ndarray, has_clone: np.ndarray) -> np.ndarray:
+    """Index into `STRATA` for units of these sizes."""
+    by_size = np.searchsorted([1, 4, 20], np.asarray(size), side="left") + 1
+    return np.where(np.asarray(has_clone, bool), by_size, 0)
+
+
+def _floored(prior: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    out = np.maximum(prior, floor)
+    out[:2, 2] = 0.0  # one cell cannot be mixed
+    return out / out.sum(axis=1, keepdims=True)
+
+
+def responsibilities(evidence: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Posterior of H0, H1, H2 from log evidence (units, 3) and priors of the same shape."""
+    with np.errstate(divide="ignore"):
+        logs = evidence + np.log(prior)
+    return np.exp(logs - logsumexp(logs, axis=1, keepdims=True))
+
+
+def fit(evidence: np.ndarray, strata: np.ndarray, weights: np.ndarray, *, floor: np.ndarray = FLOOR,
+        base_weight: float = BASE_WEIGHT) -> np.ndarray:
+    """Share of H0, H1 and H2 per stratum by EM, run to convergence.
+
+    Parameters
+    ----------
+    evidence
+        float64 (rows, 3): log evidence of H0, H1, H2.
+    strata
+        int (rows,): index into `STRATA`.
+    weights
+        float64 (rows,): how many units share the row.
+    floor
+        Least share of each hypothesis.
+    base_weight
+        Clones' worth of `BASE` in the library's mean.
+
+    Returns
+    -------
+    float64 (5, 3), rows summing to one, shrunk to the library's mean with a weight of 20 clones, floored.
+    """
+    prior = _floored(np.tile(BASE, (len(STRATA), 1)), floor)
+    clones = strata > 0
+    for _ in range(2000):
+        counts = np.zeros((len(STRATA), 3))
+        np.add.at(counts, strata, responsibilities(evidence, prior[strata]) * weights[:, None])
+        sizes = np.bincount(strata, weights, len(STRATA))
+        mean = (counts[1:].sum(axis=0) + base_weight * BASE) / (weights[clones].sum() + base_weight)
+        new = _floored((counts + GLOBAL_WEIGHT * mean) / (sizes + GLOBAL_WEIGHT)[:, None], floor)
+        if np.abs(new - prior).max() < 1e-4:
+            return new
+        prior = new
+    return prior
+
+
+def log_evidence(evidence: np.ndarray, prior: np.ndarray, weights: np.ndarray) -> float:
+    """Log evidence of a library: all its units under their priors (rows, 3)."""
+    with np.errstate(divide="ignore"):
+        return float((weights * logsumexp(evidence + np.log(prior), axis=1)).sum())

@@ -1,0 +1,299 @@
+"""Tables of a patient's CAR status: clone x specimen rows, clones, samples, what-ifs, fitted parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from .. import _schema as schema
+from . import background as bg
+from . import controls as ctl
+from . import grids, limits, signal, statements, verdict
+from .design import OPEN, Cells, Design
+from .identify import CLEAR
+from .library import Library
+from .statements import Context, Statements
+
+if TYPE_CHECKING:
+    from .car import Partition, Patient, Result
+
+NUMBERS = ("car_p_negative", "car_p_positive", "car_p_mixed", "car_log10_bf", "car_fraction", "car_fraction_low",
+           "car_fraction_high", "car_power", "car_theta_excluded")
+WHAT_IF = ("clone_id", "scenario", "car_verdict", "car_p_negative", "car_p_positive", "car_p_mixed", "car_log10_bf")
+CAR_SAMPLE_COLUMNS = tuple(c.name for c in schema.SAMPLES if c.name.startswith("car_"))
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """Clone x specimen x selection x population.
+
+    Attributes
+    ----------
+    clone
+        int64: clone code.
+    specimen, selection, population
+        object: words.
+    """
+
+    clone: np.ndarray
+    specimen: np.ndarray
+    selection: np.ndarray
+    population: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class CloneRows:
+    """The table ``clone_car``, its units, and which of them carry."""
+
+    table: pd.DataFrame
+    units: Units
+    carries: np.ndarray
+
+
+def numbers(said: Statements, power: np.ndarray, *, is_open: np.ndarray) -> pd.DataFrame:
+    """Number columns of units; a share of carrying members only where cells were not selected by the CAR."""
+    state = said.found.posterior.state
+    out = pd.DataFrame({
+        "car_p_negative": state[:, 0], "car_p_positive": state[:, 1], "car_p_mixed": state[:, 2],
+        "car_log10_bf": said.log10_bf, "car_fraction": said.fraction, "car_fraction_low": said.low,
+        "car_fraction_high": said.high, "car_power": power, "car_theta_excluded": limits.theta_excluded(said)})
+    out.loc[said.found.n == 0, list(NUMBERS)] = np.nan
+    out.loc[~is_open, ["car_fraction", "car_fraction_low", "car_fraction_high", "car_theta_excluded"]] = np.nan
+    out.loc[~is_open & (said.found.n > 0), "car_power"] = 0.0
+    return out
+
+
+# --- clone x specimen ------------------------------------------------------------------------------------------------
+def clone_rows(patient: Patient, context: Context, parts: Partition, whole: Statements) -> CloneRows:
+    """One row per clone, specimen, selection and population."""
+    cells, table = context.cells, context.design.table
+    place = pd.DataFrame({"clone": cells.clone, "specimen": table["specimen"].to_numpy(dtype=object)[cells.sample],
+                          "selection": table["selection"].to_numpy(dtype=object)[cells.sample]})
+    divided = np.zeros(len(patient.clones), bool)
+    if cells.malignant is not None:
+        divided[cells.clone[cells.malignant & (cells.clone >= 0)]] = True
+    frames = []
+    for population in schema.CLONE_POPULATIONS:
+        mask = cells.clone >= 0
+        if population != "all":
+            if cells.malignant is None:
+                continue
+            mask = mask & divided[np.maximum(cells.clone, 0)] & (cells.malignant == (population == "malignant"))
+        if mask.any():
+            frames.append(_rows_of(patient, context, place[mask], mask, population, parts, whole))
+    if not frames:
+        none = np.zeros(0, object)
+        return CloneRows(schema.empty("clone_car"), Units(np.zeros(0, np.int64), none, none, none), np.zeros(0, bool))
+    rows = pd.concat([f[0] for f in frames], ignore_index=True)
+    keys = [np.concatenate([getattr(f[1], c) for f in frames]) for c in Units.__slots__]
+    return CloneRows(rows, Units(*keys), np.concatenate([f[2] for f in frames]))
+
+
+def _rows_of(patient: Patient, context: Context, place: pd.DataFrame, mask: np.ndarray, population: str,
+             parts: Partition, whole: Statements) -> tuple[pd.DataFrame, Units, np.ndarray]:
+    group = place.groupby(["clone", "specimen", "selection"], sort=True)
+    keys = group.size().reset_index()
+    code = np.full(mask.size, -1, np.int64)
+    code[mask] = group.ngroup().to_numpy()
+    kind_of = context.design.table.drop_duplicates("selection").set_index("selection")["kind"]
+    is_open = kind_of.loc[keys["selection"]].isin(OPEN).to_numpy()
+    said = statements.make(context, code, len(keys), is_open=is_open)
+    names = [patient.clones[k] for k in keys["clone"]]
+    pooled = np.bincount(parts.clone, whole.found.n, len(patient.clones))[keys["clone"]]
+    wanted = _largest(said.found.n, is_open & (said.found.n < pooled) if population == "all" else is_open)
+    power = limits.power(context, said, names, wanted)
+    umi, with_car = _exact(context, code, len(keys))
+    rows = pd.DataFrame({
+        "patient": patient.name, "clone_id": names, "specimen": keys["specimen"], "selection": keys["selection"],
+        "population": population, "n_informative": said.found.n, "n_with_car": with_car, "umi": umi,
+        "expected_if_negative": said.found.expected[:, :2].sum(axis=1),
+        "expected_if_positive": said.found.expected[:, [0, 2]].sum(axis=1),
+        "car_verdict": said.verdict, "car_reason": said.reason,
+        "car_evidence": np.where(said.verdict == "indeterminate", "", "RNA")})
+    rows = pd.concat([rows, numbers(said, power, is_open=is_open)], axis=1)
+    chosen = Units(keys["clone"].to_numpy(np.int64), keys["specimen"].to_numpy(object),
+                   keys["selection"].to_numpy(object), np.full(len(keys), population, object))
+    return rows, chosen, said.carries
+
+
+def _largest(n: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    out = np.zeros(n.size, bool)
+    order = np.argsort(-np.where(allowed, n, -1), kind="stable")[: limits.MAX_UNITS]
+    out[order] = allowed[order]
+    return out
+
+
+def _exact(context: Context, code: np.ndarray, n_units: int) -> tuple[np.ndarray, np.ndarray]:
+    """CAR UMIs and cells with the CAR per unit, from the counts themselves (keys are capped)."""
+    used = (code >= 0) & (context.panel.key_of_cell >= 0)
+    count = context.cells.count[used]
+    umi = np.bincount(code[used], count, n_units).astype(np.int64)
+    return umi, np.bincount(code[used], count > 0, n_units).astype(np.int64)
+
+
+# --- clones ----------------------------------------------------------------------------------------------------------
+def _answering(parts: Partition, said: Statements, n_clones: int) -> np.ndarray:
+    """The unit that answers for each clone: malignant members where there are any, unselected cells first."""
+    order = np.lexsort((parts.kind, ~parts.malignant, said.found.n == 0, parts.clone))
+    out = np.full(n_clones, -1, np.int64)
+    clones, first = np.unique(parts.clone[order], return_index=True)
+    out[clones] = order[first]
+    return out
+
+
+def _elsewhere(parts: Partition, said: Statements, rows: CloneRows, unit: np.ndarray) -> np.ndarray:
+    """Clones with surely carrying members outside the answering unit's own pool, of the same population."""
+    sure = np.zeros(unit.size, bool)
+    same = parts.malignant == parts.malignant[unit[parts.clone]]
+    other = np.flatnonzero(said.carries & same & (np.arange(parts.clone.size) != unit[parts.clone]))
+    sure[parts.clone[other]] = True
+    answering = np.where(parts.malignant[unit[rows.units.clone]], "malignant", "all")
+    open_rows = rows.carries & (rows.units.population == answering)
+    sure[rows.units.clone[open_rows]] = True
+    return sure
+
+
+def combined(parts: Partition, said: Statements, rows: CloneRows,
+             n_clones: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Answering unit, verdict, reason and flag of every clone; unit -1 where the clone has no cell."""
+    unit = _answering(parts, said, n_clones)
+    word, reason, flag = (np.full(n_clones, fill, object) for fill in ("indeterminate", "not_assessed", ""))
+    has = unit >= 0
+    sure = _elsewhere(parts, said, rows, unit) if has.all() else np.zeros(n_clones, bool)
+    for k in np.flatnonzero(has):
+        u = unit[k]
+        word[k], reason[k], flag[k] = verdict.combine(str(said.verdict[u]), str(said.reason[u]),
+                                                      members_elsewhere=bool(sure[k]))
+    return unit, word, reason, flag
+
+
+def clones(patient: Patient, context: Context, parts: Partition, said: Statements, rows: CloneRows,
+           focus: list[int]) -> pd.DataFrame:
+    """The table ``car_clones``, without the product."""
+    n_clones = len(patient.clones)
+    unit, word, reason, flag = combined(parts, said, rows, n_clones)
+    names = [patient.clones[k] for k in parts.clone]
+    is_open = parts.kind == 0
+    wanted = _largest(said.found.n, is_open)
+    wanted |= is_open & np.isin(parts.clone, focus)
+    power = limits.power(context, said, names, wanted)
+    umi, with_car = _exact(context, parts.code, parts.clone.size)
+    values = numbers(said, power, is_open=is_open).iloc[unit].reset_index(drop=True)
+    flags = [";".join(w for w in (flag[k], *_clone_flags(context, parts, said, unit[k])) if w)
+             for k in range(n_clones)]
+    frame = pd.DataFrame({"patient": patient.name, "clone_id": patient.clones, "car_verdict": word,
+                          "car_reason": reason, "car_evidence": np.where(word == "indeterminate", "", "RNA"),
+                          "car_n_informative": said.found.n[unit], "car_n_with_car": with_car[unit],
+                          "car_flags": flags, "umi": umi[unit]})
+    return pd.concat([frame, values], axis=1).drop(columns="umi")
+
+
+def _clone_flags(context: Context, parts: Partition, said: Statements, unit: int) -> list[str]:
+    out = []
+    if said.found.n[unit] and parts.kind[unit]:
+        out.append({1: "selection_unknown", 2: "only_CAR-_sorted", 3: "only_CAR+_sorted"}[int(parts.kind[unit])])
+    if said.found.p_clear[unit] < CLEAR:
+        out.append("background_uncertain")
+    cells = parts.code == unit if said.found.n[unit] >= verdict.MIN_NEGATIVE_CELLS else np.zeros(0, bool)
+    used = np.unique(context.cells.sample[cells]) if cells.size else np.zeros(0, np.int64)
+    if used.size and not context.design.table["depth_known"].to_numpy(dtype=bool)[used].all():
+        out.append("depth_unknown")
+    return out
+
+
+def what_if(patient: Patient, context: Context, parts: Partition, rows: CloneRows, focus: list[int]) -> pd.DataFrame:
+    """Verdicts of focus clones under other parameters."""
+    chosen = np.flatnonzero(np.isin(parts.clone, focus))
+    if chosen.size == 0:
+        return pd.DataFrame({c: pd.Series(dtype=object if c in WHAT_IF[:3] else np.float64) for c in WHAT_IF})
+    compact = np.full(parts.clone.size, -1, np.int64)
+    compact[chosen] = np.arange(chosen.size)
+    code = np.where(parts.code >= 0, compact[np.maximum(parts.code, 0)], -1)
+    named, clone = np.unique(parts.clone[chosen], return_inverse=True)
+    part = type(parts)(code, clone, parts.kind[chosen], parts.malignant[chosen])
+    keep = np.isin(rows.units.clone, named)
+    units = Units(np.searchsorted(named, rows.units.clone[keep]), *(getattr(rows.units, c)[keep]
+                                                                    for c in Units.__slots__[1:]))
+    mine = CloneRows(rows.table, units, rows.carries[keep])
+    frames = []
+    for scenario, said in limits.what_if(context, code, chosen.size, is_open=part.kind == 0).items():
+        unit, word, _, _ = combined(part, said, mine, named.size)
+        state = said.found.posterior.state[unit]
+        frames.append(pd.DataFrame({
+            "clone_id": [patient.clones[k] for k in named], "scenario": scenario, "car_verdict": word,
+            "car_p_negative": state[:, 0], "car_p_positive": state[:, 1], "car_p_mixed": state[:, 2],
+            "car_log10_bf": said.log10_bf[unit]}))
+    return pd.concat(frames, ignore_index=True).sort_values(["clone_id"], kind="stable", ignore_index=True)
+
+
+# --- samples ---------------------------------------------------------------------------------------------------------
+def samples(design: Design, cells: Cells, libraries: dict[str, Library], context: Context | None) -> pd.DataFrame:
+    """Per-sample columns of the table ``samples``, index = sample."""
+    rows = {}
+    for i, name in enumerate(design.names):
+        here = (cells.sample == i) & cells.usable
+        row: dict[str, object] = dict.fromkeys(CAR_SAMPLE_COLUMNS, np.nan)
+        row |= {"car_background_source": "", "car_sensitivity_source": ""}
+        if here.any():
+            row["car_umi_total"] = int(cells.count[here].sum())
+        if context is not None and name in libraries:
+            _fill_sample(row, design, context, libraries[name])
+        if here.any() and not design.table["depth_known"].to_numpy(dtype=bool)[i]:
+            design.flag(name, "depth_unknown")
+        rows[name] = row | {"flags": ";".join(design.flags.get(name, []))}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=[*CAR_SAMPLE_COLUMNS, "flags"])
+
+
+def _fill_sample(row: dict[str, object], design: Design, context: Context, lib: Library) -> None:
+    depth = float(np.median(lib.keys.depth[lib.keys.bin][lib.keys.of_cell]))
+    i = [other.name for other in context.panel.libraries].index(lib.name)
+    own = context.controls.own[i]
+    same = context.controls.declared[i] or (own[0] >= ctl.MIN_CELLS and own[1] >= ctl.MIN_UMI)
+    row["car_background_per_cell"] = float(lib.background.mean(np.array(depth)))
+    row["car_background_source"] = lib.background.source
+    row["car_p_background"] = 1 - lib.p_clear if lib.compared else np.nan
+    row["car_sensitivity"] = signal.sensitivity(lib.signal, depth)
+    row["car_sensitivity_source"] = "same_library" if same else lib.theta_prior.source
+    row["car_doublet_share"] = lib.background.eta
+    if lib.p_clear < CLEAR:
+        design.flag(lib.name, "background_not_identified")
+    if not (same or context.controls.paired[i]):
+        design.flag(lib.name, "no_positive_control")
+    if lib.background.source == "prior" and not lib.background.t_measured:
+        design.flag(lib.name, "background_assumed")
+    if lib.background.mt > verdict.BACKGROUND_LIMIT * lib.signal.theta:
+        design.flag(lib.name, "counts_not_car_unique")
+
+
+def parameters(patient: str, libraries: list[Library]) -> pd.DataFrame:
+    """Fitted parameters per library."""
+    return pd.DataFrame([{
+        "patient": patient, "sample": lib.name, "alpha": lib.background.alpha, "beta": lib.background.beta,
+        "mt": lib.background.mt, "eta": lib.background.eta, "background_size": min(lib.background.size, 1e6),
+        "background_spread": lib.background.spread, "theta": lib.signal.theta, "size": lib.size,
+        "sigma": lib.signal.sigma, "theta_spread": lib.signal.spread, "tau": float(lib.tau @ grids.TAU),
+        "silent": float(lib.sm @ grids.SM), "carrying": lib.carrying, "p_clear": lib.p_clear,
+        "default_background": lib.background.source == "prior" and lib.background.size == bg.SIZE,
+    } for lib in libraries])
+
+
+def nothing(patient: Patient) -> Result:
+    """Result of a patient without one cell that could be assessed: the schema, no verdict."""
+    from .car import Result
+
+    cells, names = patient.cells, patient.clones
+    keep = np.unique(cells.clone[cells.clone >= 0])
+    frame = pd.DataFrame({c.name: pd.Series(np.nan if c.dtype != "str" else "", index=range(keep.size), dtype=object)
+                          for c in schema.CAR_CLONES})
+    frame["patient"], frame["clone_id"] = patient.name, [names[k] for k in keep]
+    frame["car_verdict"], frame["car_reason"], frame["car_n_informative"] = "indeterminate", "not_assessed", 0
+    missing = np.full(cells.clone.size, np.nan)
+    per_cell = pd.DataFrame({"car_umi": cells.count, "car_bg_expected": missing, "car_p": missing,
+                             "car_p_cell_only": missing, "car_call": "", "car_product": ""})
+    rows = schema.empty("clone_car")
+    table = samples(patient.design, cells, {}, None)
+    empty = pd.DataFrame({c: pd.Series(dtype=object if c in WHAT_IF[:3] else np.float64) for c in WHAT_IF})
+    return Result(per_cell, frame, rows, table, empty, parameters(patient.name, []))

@@ -1,0 +1,223 @@
+"""Cell-barcode matching: which whitelist entry a read's barcode is, and how sure that is.
+
+Contract of both devices (slow plain version: ``tests/oracles/barcodes.py``)
+
+- A barcode packs two bits a base (A 0, C 1, G 2, T 3), first base most significant, in either case. N and ``.`` are
+  unknown bases: `n_at` holds -1 without one, the position of a single one, -2 for more; any other letter is an error.
+- Pass 1: a read without N that is on the list is `exact` and counts for its barcode. Pass 2, with these counts frozen:
+  the candidates of the others are the entries one substitution away (with a single N: the entries that differ there
+  only; with more: none), ordered by position and then base. The likeliest is taken if its posterior is at least 0.975,
+  in float64, summed in that order; of equals the first is the likeliest.
+- Policies. ``cellranger``: likelihood (1 + count) * 10^(-min(Q, 33) / 10), Q of the changed base, Q 33 without
+  qualities; a lone candidate is always taken (Cell Ranger ``corrector.rs``, STARsolo
+  ``1MM_multi_Nbase_pseudocounts``). ``unique``: N reads as G, and a read is corrected if it has exactly one candidate
+  (``bustools correct``). ``calibrated``: see `matching.calibrate`.
+- States: exact, corrected, ambiguous (candidates, none good enough), none, n (not corrected and with an N); they add up
+  to the reads. Ranks and states are the same on both devices and for any number of threads; so are posteriors, float32
+  (the same operations in the same order; 0 without a candidate, 1 / candidates for ``unique``).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+
+from .. import _backend
+from . import barcodes_cpu as cpu
+from .whitelists import HASH_FILTER, HASH_SLOT, RANK_BITS, RANK_MASK, Whitelist
+
+STATES = ("exact", "corrected", "ambiguous", "none", "n")
+THRESHOLD = 0.975
+Place = Literal["cpu", "cuda"]
+_MAX_QUALITY = 33
+_CHUNK = 4096  # reads that share a scratch buffer
+_COUNTERS = 1 << 25  # at most this many private counters over all threads (128 MiB)
+_BLOCK = 256
+
+__all__ = ["STATES", "THRESHOLD", "Place", "correct", "cuda_defines", "look_up", "pack", "shares", "spill"]
+
+
+def cuda_defines() -> dict[str, str]:
+    """Constants of ``barcodes.cu``."""
+    numbers = {name: getattr(cpu, name) for name in (
+        "NO_N", "MANY_N", "BAD_LETTER", "N_CODE", "EXACT", "CORRECTED", "AMBIGUOUS", "NONE", "WITH_N", "CELLRANGER",
+        "UNIQUE")}
+    numbers |= {"RANK_BITS": RANK_BITS, "RANK_MASK": RANK_MASK}
+    return {name: f"({value})" for name, value in numbers.items()} | {
+        "HASH_FILTER": f"{HASH_FILTER}ull", "HASH_SLOT": f"{HASH_SLOT}ull"}
+
+
+# --- launching -------------------------------------------------------------------------------------------------------
+def _launch(name: str, n: int, *arguments: Any) -> None:
+    if n:
+        _backend.module("barcodes", cuda_defines()).get_function(name)((-(-n // _BLOCK),), (_BLOCK,), arguments)
+
+
+def _xp(device: Place) -> Any:
+    return np if device == "cpu" else _backend.cupy()
+
+
+@lru_cache(maxsize=4)
+def _device_tables(whitelist: Whitelist, xp: Any) -> tuple[Any, ...]:
+    length, half, *arrays = whitelist.tables
+    sizes = (np.int64(whitelist.tables.slots.size), np.int64(64 * whitelist.tables.bits.size))
+    return (np.int32(length), np.int32(half), *(xp.asarray(a) for a in arrays), *sizes)
+
+
+def pack(sequences: Any, *, device: Place = "cpu") -> tuple[Any, Any]:
+    """Pack ASCII barcodes.
+
+    Parameters
+    ----------
+    sequences
+        uint8 (n, L), L at most 32, C-contiguous, on the device named.
+
+    Returns
+    -------
+    codes uint64 (n,) and n_at int8 (n,): -1 no N, the position of a single N, -2 several, -3 another letter.
+    """
+    xp = _xp(device)
+    n, length = sequences.shape
+    codes, n_at = xp.empty(n, xp.uint64), xp.empty(n, xp.int8)
+    if device == "cpu":
+        cpu.pack(np.ascontiguousarray(sequences), codes, n_at)
+    else:
+        _launch("pack", n, xp.ascontiguousarray(sequences), np.int64(n), np.int32(length), codes, n_at)
+    return codes, n_at
+
+
+def look_up(codes: Any, n_at: Any, whitelist: Whitelist, *, counts: Any, device: Place = "cpu") -> Any:
+    """Exact matches (pass 1).
+
+    Parameters
+    ----------
+    codes, n_at
+        As `pack` gives them.
+    counts
+        int32 (barcodes,): the reads of each barcode are added to it, by rank.
+
+    Returns
+    -------
+    int32 (n,): rank in the sorted list, -1 for reads that are not on it.
+    """
+    xp = _xp(device)
+    ranks = xp.empty(codes.size, xp.int32)
+    if device == "cuda":
+        _launch("look_up", codes.size, codes, n_at, np.int64(codes.size), *_device_tables(whitelist, xp), ranks, counts)
+        return ranks
+    import numba
+
+    parts = min(numba.get_num_threads(), max(1, _COUNTERS // counts.size))
+    private = counts[None] if parts == 1 else np.zeros((parts, counts.size), np.int32)
+    cpu.look_up(codes, n_at, *whitelist.tables, ranks, private)
+    if parts > 1:
+        counts += private.sum(axis=0, dtype=np.int32)
+    return ranks
+
+
+def _error_table() -> np.ndarray:
+    phred = np.clip(np.arange(256) - 33, 0, _MAX_QUALITY)
+    return 10.0 ** (-phred / 10.0)
+
+
+def _quality_rows(qualities: Any | None, length: int, xp: Any) -> Any:
+    return xp.full((1, length), 33 + _MAX_QUALITY, xp.uint8) if qualities is None else xp.ascontiguousarray(qualities)
+
+
+def correct(codes: Any, n_at: Any, qualities: Any | None, whitelist: Whitelist, *, counts: Any,
+            policy: Literal["cellranger", "unique"] = "cellranger", threshold: float = THRESHOLD,
+            device: Place = "cpu") -> tuple[Any, Any, Any, Any]:
+    """Correct reads that are not on the list (pass 2, `counts` frozen).
+
+    Parameters
+    ----------
+    codes, n_at, qualities
+        Of these reads only; qualities are uint8 (n, L) Phred + 33, or None.
+    counts
+        int32 (barcodes,): exact reads by rank.
+    threshold
+        Least posterior at which a candidate is taken.
+
+    Returns
+    -------
+    ranks int32, states uint8, posteriors float32, changed int8, all (n,).
+    """
+    xp, n = _xp(device), codes.size
+    out = (xp.empty(n, xp.int32), xp.empty(n, xp.uint8), xp.empty(n, xp.float32), xp.empty(n, xp.int8))
+    rows = _quality_rows(qualities, whitelist.length, xp)
+    error = xp.asarray(_error_table())
+    way = cpu.UNIQUE if policy == "unique" else cpu.CELLRANGER
+    if device == "cpu":
+        cpu.correct(codes, n_at, rows, *whitelist.tables, counts, error, threshold, way, _CHUNK, *out)
+    else:
+        step = np.int32(0 if rows.shape[0] == 1 else whitelist.length)
+        _launch("correct", n, codes, n_at, np.int64(n), rows, step, *_device_tables(whitelist, xp), counts, error,
+                np.float64(threshold), np.int32(way), *out)
+    return out
+
+
+def shares(codes: Any, n_at: Any, exact: Any, qualities: Any | None, whitelist: Whitelist, *, weights: Any,
+           error: np.ndarray, device: Place = "cpu") -> tuple[Any, Any, Any, Any, Any, Any]:
+    """Weigh every read under an error model (the ground of the ``calibrated`` policy, `matching.calibrate`).
+
+    The weight of an entry is `weights` times the product of e / 3 / (1 - e) over its mismatches with the read.
+
+    Parameters
+    ----------
+    codes, n_at, exact, qualities
+        All reads; `exact` is the rank that `look_up` gave.
+    weights
+        float32 (barcodes,): reads of each barcode, by rank.
+    error
+        float64 (256,): probability e that a base of this quality byte is wrong; on the host.
+
+    Returns
+    -------
+    ranks int32 (n,)
+        Heaviest candidate, or the exact match; -1 without one.
+    changed int8 (n,)
+        Position in which it differs, -1 where in none.
+    found int32 (n,)
+        Candidates one mismatch away.
+    best, mass float64 (n,)
+        Weight of that entry; of all entries at up to two mismatches (up to one for an exact read).
+    scale float64 (n,)
+        1 / P(no base is wrong), times 4 for an N: times a probability per sequence it is a weight on the same scale.
+    """
+    xp, n = _xp(device), codes.size
+    out = (xp.empty(n, xp.int32), xp.empty(n, xp.int8), xp.empty(n, xp.int32),
+           xp.empty(n, xp.float64), xp.empty(n, xp.float64), xp.empty(n, xp.float64))
+    rows = _quality_rows(qualities, whitelist.length, xp)
+    odds, inverse = xp.asarray(error / 3.0 / (1.0 - error)), xp.asarray(1.0 / (1.0 - error))
+    if device == "cpu":
+        cpu.shares(codes, n_at, exact, rows, *whitelist.tables, weights, odds, inverse, _CHUNK, *out)
+    else:
+        step = np.int32(0 if rows.shape[0] == 1 else whitelist.length)
+        _launch("shares", n, codes, n_at, exact, np.int64(n), rows, step, *_device_tables(whitelist, xp), weights, odds,
+                inverse, *out)
+    return out
+
+
+def spill(ranks: np.ndarray, whitelist: Whitelist, *, counts: Any, device: Place = "cpu") -> Any:
+    """Exact reads of the neighbours of each barcode.
+
+    Parameters
+    ----------
+    ranks
+        intp (m,): ranks of the barcodes asked about, on the host.
+    counts
+        int32 (barcodes,): exact reads by rank.
+
+    Returns
+    -------
+    int64 (m,): sum of `counts` over the entries one mismatch away.
+    """
+    xp = _xp(device)
+    near, codes = xp.empty(ranks.size, xp.int64), xp.asarray(whitelist.codes()[ranks])
+    if device == "cpu":
+        cpu.spill(counts, codes, *whitelist.tables, near)
+    else:
+        _launch("spill", ranks.size, counts, codes, np.int64(ranks.size), *_device_tables(whitelist, xp), near)
+    return near

@@ -1,0 +1,193 @@
+"""Evidence of a sparse feature, pooled over the cells of clones.
+
+Every cell is reduced to an integer key (library, depth bin, count) and every clone to a sparse multiset of keys. A
+table holds, for every key, the log-likelihood of one cell on a grid of three nuisance axes: `g`, a multiplier of the
+background, `m`, the clone's expression relative to the library's (its last column is the doublet), and `w`, the share
+of cells whose counts carry signal. The log-likelihood of a clone is a sum of rows of the table; hypotheses are
+weights on the grid. All mixtures are formed in logs: no likelihood ratio is capped.
+
+Two devices, one contract: Numba (``evidence_cpu.py``) and CUDA (``evidence.cu``, where it exists). Clones are
+independent outputs and each is summed in the order of its keys, so results do not depend on the number of threads.
+Devices agree within 1e-6 nats per cell. Slow plain version: ``tests/oracles/evidence.py``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import _backend
+from .._errors import InputError
+from .._settings import Device
+from . import evidence_cpu as cpu
+
+KERNEL = "evidence"
+CMAX = 24  # counts of this many and more share one bin
+DOUBLET_SHARES = np.array([0.25, 0.5, 0.75])  # part of a doublet's depth that the foreign partner brings
+DOUBLET_WEIGHTS = np.array([0.25, 0.5, 0.25])
+
+
+class Multisets(NamedTuple):
+    """Clones as sparse multisets of keys (CSR).
+
+    Attributes
+    ----------
+    indptr
+        int64 (clones + 1,).
+    keys
+        int32 (entries,): rows of a table, ascending within a clone.
+    counts
+        int64 (entries,): cells of the clone with that key.
+    """
+
+    indptr: np.ndarray
+    keys: np.ndarray
+    counts: np.ndarray
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Cells per clone, int64."""
+        total = np.concatenate([[0], np.cumsum(self.counts)])
+        return total[self.indptr[1:]] - total[self.indptr[:-1]]
+
+    def take(self, rows: np.ndarray) -> Multisets:
+        """The clones named by `rows`, in that order."""
+        lengths = np.diff(self.indptr)[rows]
+        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        entries = np.repeat(self.indptr[:-1][rows] - indptr[:-1], lengths) + np.arange(indptr[-1])
+        return Multisets(indptr, self.keys[entries], self.counts[entries])
+
+
+def multisets(clone: np.ndarray, key: np.ndarray, *, n_clones: int) -> Multisets:
+    """Compress cells to one multiset of keys per clone.
+
+    Parameters
+    ----------
+    clone
+        int (cells,): clone of each cell, in 0 .. n_clones - 1.
+    key
+        int (cells,): key of each cell, >= 0.
+    n_clones
+        Number of clones; a clone without cells gets an empty row.
+
+    Returns
+    -------
+    The same value for any order of the cells.
+    """
+    clone, key = np.asarray(clone, np.int64), np.asarray(key, np.int64)
+    width = int(key.max(initial=0)) + 1
+    pairs, counts = np.unique(clone * width + key, return_counts=True)
+    rows = np.bincount(pairs // width, minlength=n_clones)
+    indptr = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
+    return Multisets(indptr, (pairs % width).astype(np.int32), counts.astype(np.int64))
+
+
+def likelihoods(background: np.ndarray, signal: np.ndarray, *, size: float, background_size: float, g: np.ndarray,
+                m: np.ndarray, device: Device | None = "cpu") -> np.ndarray:
+    """Log-likelihood of every count at every depth, under background, background plus signal, and a doublet.
+
+    Background ~ NB(g * background, background_size), signal ~ NB(m * signal, size), independent; a doublet's foreign
+    partner brings the share q of the depth, q in {1/4, 1/2, 3/4} with weights {1/4, 1/2, 1/4}.
+
+    Parameters
+    ----------
+    background
+        float64 (depths,): expected background UMIs, >= 0.
+    signal
+        float64 (depths,): expected CAR UMIs of a carrying cell, >= 0.
+    size, background_size
+        Sizes of the negative binomials, > 0; inf is the Poisson.
+    g, m
+        float64: multipliers of background and of signal, > 0.
+
+    Returns
+    -------
+    float64 (depths, CMAX + 1, len(g), len(m) + 2); on the last axis background alone, every m, the doublet. The count
+    CMAX stands for all counts of CMAX and more. Probabilities below 1e-300 are reported as that.
+    """
+    background, signal = np.asarray(background, np.float64), np.asarray(signal, np.float64)
+    g, m = np.asarray(g, np.float64), np.asarray(m, np.float64)
+    if not (background.shape == signal.shape and size > 0 and background_size > 0):
+        raise InputError("likelihoods", f"shapes {background.shape}, {signal.shape}, sizes {size}, {background_size}",
+                         "give one background and one signal per depth and positive sizes")
+    _backend.pick(device, kernel=KERNEL)
+    out = np.empty((background.size, CMAX + 1, g.size, m.size + 2))
+    cpu.fill_likelihoods(background, signal, float(size), float(background_size), g, m, DOUBLET_SHARES,
+                         DOUBLET_WEIGHTS, out)
+    return out
+
+
+def mixture_table(loglik: np.ndarray, w: np.ndarray, *, device: Device | None = "cpu") -> np.ndarray:
+    """``log((1 - w) L0 + w L1)`` of every key on the grid, in logs.
+
+    Parameters
+    ----------
+    loglik
+        float64 (keys, g, m + 2): rows of `likelihoods` (background, every m, doublet).
+    w
+        float64: shares of signal cells, in [0, 1].
+
+    Returns
+    -------
+    float64 (keys, g, m + 1, w); the last column of the third axis is the doublet.
+    """
+    _backend.pick(device, kernel=KERNEL)
+    keys, backgrounds, columns = loglik.shape
+    out = np.empty((keys, backgrounds, columns - 1, np.size(w)))
+    cpu.fill_mixture(np.ascontiguousarray(loglik, np.float64), np.asarray(w, np.float64), out)
+    return out
+
+
+def evidence(clones: Multisets, table: np.ndarray, *, log_g: np.ndarray, log_w: np.ndarray,
+             group: np.ndarray | None = None, device: Device | None = "cpu") -> np.ndarray:
+    """Log evidence of every clone under every hypothesis on w, separately for every expression column.
+
+    Parameters
+    ----------
+    clones
+        Multisets of keys; a key is a row of `table`.
+    table
+        float64 (keys, g, columns, w): `mixture_table`.
+    log_g
+        float64 (groups, g): log weights of the background multipliers.
+    log_w
+        float64 (groups, hypotheses, w): log weights of the hypotheses on w; -inf excludes a point.
+    group
+        int (clones,): which group of weights each clone uses; the first when absent.
+
+    Returns
+    -------
+    float64 (clones, hypotheses, columns), natural logs, the maximum taken out per hypothesis.
+    """
+    _backend.pick(device, kernel=KERNEL)
+    rows = clones.indptr.size - 1
+    group = np.zeros(rows, np.int64) if group is None else np.asarray(group, np.int64)
+    out = np.empty((rows, log_w.shape[1], table.shape[2]))
+    cpu.fill_evidence(*clones, table, np.asarray(log_g, np.float64), np.asarray(log_w, np.float64), group, out)
+    return out
+
+
+def posterior(clones: Multisets, table: np.ndarray, *, log_g: np.ndarray, log_w: np.ndarray, log_m: np.ndarray,
+              group: np.ndarray | None = None, device: Device | None = "cpu") -> tuple[np.ndarray, np.ndarray]:
+    """Posteriors of w and m of every clone under every carrying hypothesis.
+
+    Parameters
+    ----------
+    clones, table, log_g, log_w, group
+        As in `evidence`.
+    log_m
+        float64 (groups, columns without the doublet): log weights of m.
+
+    Returns
+    -------
+    float64 (clones, hypotheses, w) and float64 (clones, hypotheses, m), each summing to one over its last axis.
+    """
+    _backend.pick(device, kernel=KERNEL)
+    rows = clones.indptr.size - 1
+    group = np.zeros(rows, np.int64) if group is None else np.asarray(group, np.int64)
+    out_w = np.zeros((rows, log_w.shape[1], table.shape[3]))
+    out_m = np.zeros((rows, log_w.shape[1], log_m.shape[1]))
+    cpu.fill_posterior(*clones, table, np.asarray(log_g, np.float64), np.asarray(log_w, np.float64),
+                       np.asarray(log_m, np.float64), group, out_w, out_m)
+    return out_w, out_m

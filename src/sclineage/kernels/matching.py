@@ -1,0 +1,236 @@
+"""Matching a whole library of barcodes: both passes, or the calibrated error model, on either device.
+
+Built on the kernels of `barcodes`, which hold the contract. Slow plain version: ``tests/oracles/barcodes.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from .. import _backend
+from .._errors import InputError
+from .barcodes import STATES, THRESHOLD, Place, correct, look_up, pack, shares, spill
+from .barcodes_cpu import AMBIGUOUS, BAD_LETTER, CORRECTED, EXACT, MANY_N, NO_N, NONE, WITH_N, quality_histogram
+from .whitelists import Whitelist
+
+POLICIES = ("cellranger", "unique", "calibrated")
+Policy = Literal["cellranger", "unique", "calibrated"]
+_NO_QUALITY = 33 + 33  # the quality byte that stands for all when none are given
+
+__all__ = ["POLICIES", "STATES", "Calibration", "Match", "Policy", "calibrate", "match", "settle"]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What became of each read.
+
+    Attributes
+    ----------
+    index
+        int32 (n,): row of the whitelist as given, -1 for none.
+    state
+        uint8 (n,): position in `STATES`.
+    posterior
+        float32 (n,): posterior of the best candidate, taken or not; 0 without one.
+    changed
+        int8 (n,): position of the corrected base, -1 where none was changed.
+    counts
+        int32 (barcodes,): exact reads by rank in the sorted list.
+    """
+
+    index: np.ndarray
+    state: np.ndarray
+    posterior: np.ndarray
+    changed: np.ndarray
+    counts: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Error model of one library.
+
+    Attributes
+    ----------
+    error
+        float64 (256,): probability that a base of this quality byte is wrong, from the library itself.
+    weights
+        float32 (barcodes,): reads each barcode is taken to have had, by rank.
+    junk
+        Share of the reads that stem from no barcode of the list.
+    """
+
+    error: np.ndarray
+    weights: np.ndarray
+    junk: float
+
+
+def _there(array: np.ndarray | None, device: Place) -> Any:
+    return array if array is None or device == "cpu" else _backend.to_device(array)
+
+
+# --- the calibrated policy -------------------------------------------------------------------------------------------
+_PRIOR_BASES = 1000.0  # bases that the nominal error rate of a quality counts for
+_MASS_BINS = 64  # bins per factor of two of the likelihood ratio
+_MIN_WEIGHT = 1e-6
+
+
+def _error_rates(qualities: Any | None, exact: np.ndarray, state: np.ndarray, changed: np.ndarray, length: int,
+                 ) -> tuple[np.ndarray, float]:
+    """Error rate by quality byte, and per base; ambiguous reads are taken to err like the corrected ones."""
+    corrected = np.flatnonzero((state == CORRECTED) & (changed >= 0))
+    bases, wrong = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    used = np.concatenate([np.flatnonzero(exact >= 0), corrected])
+    if qualities is None:
+        bases[_NO_QUALITY], wrong[_NO_QUALITY] = used.size * length, corrected.size
+    else:
+        quality_histogram(qualities, used, bases)
+        wrong += np.bincount(qualities[corrected, changed[corrected]], minlength=256)
+    unresolved = np.count_nonzero(state == AMBIGUOUS)
+    scale = (corrected.size + unresolved) / corrected.size if corrected.size else 1.0
+    nominal = np.clip(10.0 ** (-(np.arange(256) - 33) / 10.0), 1e-5, 0.75)
+    rates = (wrong * scale + _PRIOR_BASES * nominal) / (bases + _PRIOR_BASES)
+    return rates, float(wrong.sum() * scale / max(bases.sum(), 1))
+
+
+def _weights(counts: np.ndarray, whitelist: Whitelist, rate: float, device: Place) -> np.ndarray:
+    """Exact counts less the misreads expected from neighbours, plus the weight of a barcode never seen."""
+    seen = np.flatnonzero(counts > 0)
+    near = spill(seen, whitelist, counts=_there(counts, device), device=device)
+    own = np.maximum(counts[seen] - _backend.to_host(near) * (rate / 3.0), 0.0)
+    unseen = own[counts[seen] == 1].sum() / max(whitelist.n - seen.size, 1)
+    weights = np.full(whitelist.n, max(unseen, _MIN_WEIGHT), np.float64)
+    weights[seen] += own
+    return weights.astype(np.float32)
+
+
+def _junk_share(mass: np.ndarray, scale: np.ndarray, weight: float, length: int) -> float:
+    """Share of junk by EM on a histogram of the likelihood ratio (list : uniform), so that read order is nothing."""
+    fraction, exponent = np.frexp(mass / scale * (4.0**length / weight))
+    bins = exponent.astype(np.int64) * _MASS_BINS + np.floor(fraction * 2 * _MASS_BINS).astype(np.int64)
+    bins[mass == 0] = np.iinfo(np.int64).min
+    values, reads = np.unique(bins, return_counts=True)
+    exponents = (values - _MASS_BINS) // _MASS_BINS
+    ratio = np.ldexp((values - exponents * _MASS_BINS + 0.5) / (2 * _MASS_BINS), np.clip(exponents, -1000, 1000))
+    ratio[values == np.iinfo(np.int64).min] = 0.0
+    junk = 0.01
+    for _ in range(300):
+        junk = float((reads * (junk / (junk + (1.0 - junk) * ratio))).sum() / max(reads.sum(), 1))
+    return junk
+
+
+def calibrate(codes: Any, n_at: Any, exact: Any, qualities: Any | None, whitelist: Whitelist, *, counts: np.ndarray,
+              device: Place = "cpu") -> tuple[Calibration, tuple[Any, ...]]:
+    """Fit the error model of a library and weigh every read with it.
+
+    The posterior of a candidate is its share of all that could have given the read: the barcodes at zero, one and two
+    mismatches, each with (reads of the barcode) * product of e / 3 / (1 - e) over the mismatches, and junk, uniform
+    over sequences. Everything is fitted from the library: e by quality byte from the bases corrected under
+    ``cellranger`` (shrunk to the nominal rate with the weight of 1,000 bases), the reads of a barcode from its exact
+    reads less the misreads its neighbours must have left there, barcodes never seen from the number seen once (Good
+    and Turing), the share of junk by EM. No named peer has this policy; its posterior is meant to be true: of the
+    reads at posterior p, a share p is right.
+
+    Parameters
+    ----------
+    codes, n_at, exact, qualities
+        All reads of the library, on the host; `exact` is the rank that `look_up` gave.
+    counts
+        int32 (barcodes,): exact reads by rank.
+
+    Returns
+    -------
+    The model, and what `settle` needs to decide.
+    """
+    todo = np.flatnonzero(exact < 0)
+    state, changed = np.full(exact.size, EXACT, np.uint8), np.full(exact.size, NO_N, np.int8)
+    rows = None if qualities is None else qualities[todo]
+    first = correct(_there(codes[todo], device), _there(n_at[todo], device), _there(rows, device), whitelist,
+                    counts=_there(counts, device), device=device)
+    _, state[todo], _, changed[todo] = (_backend.to_host(a) for a in first)
+    error, rate = _error_rates(qualities, exact, state, changed, whitelist.length)
+    weights = _weights(counts, whitelist, rate, device)
+    weighed = shares(_there(codes, device), _there(n_at, device), _there(exact, device), _there(qualities, device),
+                     whitelist, weights=_there(weights, device), error=error, device=device)
+    out = tuple(_backend.to_host(a) for a in weighed)
+    use = n_at != MANY_N
+    junk = _junk_share(out[4][use], out[5][use], float(weights.sum(dtype=np.float64)), whitelist.length)
+    return Calibration(error, weights, junk), out
+
+
+def settle(model: Calibration, n_at: np.ndarray, exact: np.ndarray, weighed: tuple[Any, ...], length: int,
+           ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Decide with the calibrated posterior: ranks, states, posteriors and changed positions as `correct` gives them."""
+    ranks, changed, found, best, mass, scale = weighed
+    total = float(model.weights.sum(dtype=np.float64))
+    junk = model.junk / max(1.0 - model.junk, 1e-12) * total * 4.0**-length
+    posterior = best / (mass + np.maximum(junk * scale, np.finfo(np.float64).tiny))
+    taken = (exact < 0) & (found > 0) & (posterior >= THRESHOLD)
+    state = np.where(n_at != NO_N, WITH_N, np.where(found > 0, AMBIGUOUS, NONE))
+    state = np.where(exact >= 0, EXACT, np.where(taken, CORRECTED, state)).astype(np.uint8)
+    kept = taken | (exact >= 0)
+    return (np.where(kept, ranks, -1).astype(np.int32), state, posterior.astype(np.float32),
+            np.where(taken, changed, NO_N).astype(np.int8))
+
+
+# --- all at once -----------------------------------------------------------------------------------------------------
+def match(sequences: np.ndarray, qualities: np.ndarray | None, whitelist: Whitelist, *, policy: Policy = "cellranger",
+          device: Place = "cpu") -> Match:
+    """Match the barcodes of a whole library held in memory.
+
+    Parameters
+    ----------
+    sequences
+        uint8 (n, L): ASCII bases, L the length of the whitelist.
+    qualities
+        uint8 (n, L): Phred + 33, or None.
+    policy
+        ``cellranger``, ``unique`` or ``calibrated``.
+
+    Raises
+    ------
+    InputError
+        The policy is unknown, the length is not that of the list, or a letter is no base.
+    """
+    if policy not in POLICIES:
+        raise InputError("policy", f"found {policy!r}", f"use one of {', '.join(POLICIES)}")
+    if sequences.ndim != 2 or sequences.shape[1] != whitelist.length:
+        raise InputError("sequences", f"array of shape {sequences.shape}",
+                         f"the whitelist needs (reads, {whitelist.length})")
+    codes, n_at = pack(_there(sequences, device), device=device)
+    _refuse_letters(sequences, _backend.to_host(n_at), whitelist.length)
+    counts = _there(np.zeros(whitelist.n, np.int32), device)
+    exact = look_up(codes, n_at, whitelist, counts=counts, device=device)
+    if policy == "calibrated":
+        n_at, exact = _backend.to_host(n_at), _backend.to_host(exact)
+        model, weighed = calibrate(_backend.to_host(codes), n_at, exact, qualities, whitelist,
+                                   counts=_backend.to_host(counts), device=device)
+        result: tuple[Any, ...] = settle(model, n_at, exact, weighed, whitelist.length)
+    else:
+        result = _two_passes(codes, n_at, exact, qualities, whitelist, counts, policy, device)
+    ranks, state, posterior, changed = (_backend.to_host(a) for a in result)
+    return Match(whitelist.rows(ranks), state, posterior, changed, _backend.to_host(counts))
+
+
+def _two_passes(codes: Any, n_at: Any, exact: Any, qualities: np.ndarray | None, whitelist: Whitelist, counts: Any,
+                policy: Literal["cellranger", "unique"], device: Place) -> tuple[Any, ...]:
+    unmatched = exact < 0
+    todo = unmatched.nonzero()[0]
+    rows = None if qualities is None else _there(qualities[_backend.to_host(todo)], device)
+    found = correct(codes[todo], n_at[todo], rows, whitelist, counts=counts, policy=policy, device=device)
+    state = _there(np.full(exact.size, EXACT, np.uint8), device)
+    posterior = _there(np.ones(exact.size, np.float32), device)
+    changed = _there(np.full(exact.size, NO_N, np.int8), device)
+    exact[todo], state[todo], posterior[todo], changed[todo] = found
+    return exact, state, posterior, changed
+
+
+def _refuse_letters(sequences: np.ndarray, n_at: np.ndarray, length: int) -> None:
+    if n_at.size == 0 or n_at.min() != BAD_LETTER:
+        return
+    row = int(np.flatnonzero(n_at == BAD_LETTER)[0])
+    text = sequences[row, :length].tobytes().decode("ascii", "replace")
+    raise InputError("sequences", f"read {text!r} has a letter that is no base", "use A, C, G, T or N",
+                     place=f"read {row + 1}")

@@ -1,0 +1,1 @@
+def cuda_defines(): return {}

@@ -1,0 +1,126 @@
+"""Running the CPU search of `sequences`: workers, memory, and what is made of the pairs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from .. import _backend
+from . import components_cpu
+from . import sequences_cpu as cpu
+from .sequences_cpu import EMPTY, FILL, LOG, NEAREST, UNITE, Sink
+from .sequences_distance import pair_distances
+from .sequences_pack import Packed
+from .sequences_plan import LEVENSHTEIN, TCRDIST, Costs, Metric, plan
+
+LOG_LEAST = 1 << 14  # pair codes logged in the first pass, at least; else one per sequence
+TABLE_BYTES = 20  # of a worker's hash table, per row
+TABLE_SHARE = 16  # bytes per sequence that the tables of all workers together may take
+TABLE_LEAST = 1 << 26
+CHUNK = 4096
+
+__all__ = ["EMPTY", "components", "distances", "nearest", "pairs"]
+
+
+def costs(metric: Metric) -> Costs:
+    """What the cost model assumes on the CPU (nanoseconds, two words a sequence)."""
+    pair = {LEVENSHTEIN: 40.0, TCRDIST: 12.0 if metric.free else 2.0}.get(metric.kind, 1.2)
+    return Costs(key=8.0, candidate=6.0, pair=pair)
+
+
+def code_bits(n: int, cutoff: int) -> tuple[int, int]:
+    """Left shifts of the first and second sequence in a pair code."""
+    second = max(1, cutoff.bit_length())
+    return second + max(1, (n - 1).bit_length()), second
+
+
+def _workers(packed: Packed, tasks: np.ndarray) -> int:
+    rows = cpu.table_rows(packed.index, tasks)
+    budget = max(TABLE_LEAST, TABLE_SHARE * packed.n)
+    return max(1, min(numba.get_num_threads(), len(tasks), budget // (TABLE_BYTES * rows)))
+
+
+def _sink(mode: int, tasks: int, **given: Any) -> Sink:
+    empty = {"first_bits": 2, "second_bits": 1, "codes": np.empty(0, dtype=np.uint64),
+             "segments": np.zeros((1, 2), dtype=np.int64), "parent": np.empty(0, dtype=np.int32),
+             "nearest": np.empty(0, dtype=np.uint64), "k": 1}
+    return Sink(mode=mode, counts=np.zeros(tasks, dtype=np.int64), **(empty | given))
+
+
+# --- pairs ------------------------------------------------------------------------------------------------------------
+def _log(packed: Packed, metric: Metric, tasks: np.ndarray, bits: dict[str, int]) -> np.ndarray | list[int]:
+    """Pair codes, unsorted, if they fit in the log; else how many each task found."""
+    workers = _workers(packed, tasks)
+    share = max(LOG_LEAST, packed.n) // workers
+    starts = np.arange(workers, dtype=np.int64) * share
+    codes = np.empty(workers * share, dtype=np.uint64)
+    sink = _sink(LOG, len(tasks), codes=codes, segments=np.stack([starts, starts + share], axis=1), **bits)
+    ends = cpu.run(packed.index, metric, tasks, sink, workers)
+    if (ends > starts + share).any():
+        return sink.counts.tolist()
+    del sink
+    used = 0
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        codes[used:used + end - start] = codes[start:end]
+        used += end - start
+    codes.resize(used, refcheck=False)
+    return codes
+
+
+def _codes(packed: Packed, metric: Metric, tasks: np.ndarray, bits: dict[str, int]) -> np.ndarray:
+    logged = _log(packed, metric, tasks, bits)
+    if isinstance(logged, np.ndarray):
+        return logged
+    ends = np.cumsum(np.array(logged, dtype=np.int64))
+    codes = np.empty(ends[-1], dtype=np.uint64)
+    segments = np.stack([ends - np.array(logged), ends], axis=1)
+    cpu.run(packed.index, metric, tasks, _sink(FILL, len(tasks), codes=codes, segments=segments, **bits),
+            _workers(packed, tasks))
+    return codes
+
+
+def pairs(packed: Packed, metric: Metric, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """See `sequences.neighbor_pairs`. The sorted codes become `j` in place, so the peak is the output's own size."""
+    tasks = plan(packed.index, metric, costs(metric))
+    first_bits, second_bits = code_bits(packed.n, metric.cutoff)
+    with _backend.threads(None):
+        codes = _codes(packed, metric, tasks, {"first_bits": first_bits, "second_bits": second_bits})
+    codes.sort()
+    total = codes.size
+    gaps, rows = np.empty(total, dtype=dtype), np.zeros(packed.n, dtype=np.int32)
+    cpu.split(codes, codes.view(np.int32), gaps, first_bits, second_bits, rows)
+    codes.resize((total + 1) // 2, refcheck=False)
+    first = np.repeat(np.arange(packed.n, dtype=np.int32), rows)
+    return first, codes.view(np.int32)[:total], gaps
+
+
+# --- streamed ---------------------------------------------------------------------------------------------------------
+def components(packed: Packed, metric: Metric) -> np.ndarray:
+    """Root of every distinct sequence, int32."""
+    tasks = plan(packed.index, metric, costs(metric))
+    parent = np.arange(packed.n_distinct, dtype=np.int32)
+    with _backend.threads(None):
+        cpu.run(packed.index, metric, tasks, _sink(UNITE, len(tasks), parent=parent), _workers(packed, tasks))
+        return components_cpu.flatten(parent)
+
+
+def nearest(packed: Packed, metric: Metric, k: int) -> np.ndarray:
+    """The k least codes (distance << 32 | neighbour) of every sequence, ascending, uint64 (n * k,)."""
+    tasks = plan(packed.index, metric, costs(metric))
+    found = np.full(packed.n * k, EMPTY, dtype=np.uint64)
+    with _backend.threads(None):
+        cpu.run(packed.index, metric, tasks, _sink(NEAREST, len(tasks), nearest=found, k=k), _workers(packed, tasks))
+    return found
+
+
+def distances(packed: Packed, metric: Metric, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Distances of pairs of distinct sequences, uint16, 65 535 beyond the cutoff."""
+    group_of = np.repeat(np.arange(packed.index.counts.size), packed.index.counts)
+    gaps = np.full(first.size, 65535, dtype=np.uint16)
+    with _backend.threads(None):
+        pair_distances(packed.index, metric, group_of, first, second, gaps, CHUNK)
+    return gaps
+
+

@@ -1,0 +1,122 @@
+"""What the lines of evidence read: one row per cell, arrays only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+DEPTH_BINS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Alleles:
+    """Allele counts at the driver sites.
+
+    Attributes
+    ----------
+    alt, depth
+        CSR int64, cells x sites: reads of the driver allele, and all reads.
+    gene
+        Gene symbol per site, empty where unknown.
+    name
+        ``chrom:pos:ref>alt`` per site.
+    """
+
+    alt: sparse.csr_matrix
+    depth: sparse.csr_matrix
+    gene: tuple[str, ...]
+    name: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Cells of one patient as the lines of evidence see them.
+
+    Attributes
+    ----------
+    clone
+        int64 (n,): index of the clone, -1 without one (also doublets and ambiguous cells).
+    sample
+        int64 (n,): index of the sample.
+    subset
+        object (n,): annotation of the cell (`CD4_T`, `CD8_T`, `T`, `B`, ...), empty where unknown.
+    counts
+        bool (n,): cells that count in statistics (no doublet, not excluded by QC).
+    t_cell
+        bool (n,): T cells by annotation or by receptor; the union, so that a T cell that lost CD3 stays one.
+    depth
+        float64 (n,): UMIs; NaN without a matrix.
+    genes
+        Gene -> float64 (n,): UMIs of a marker, NaN where the cell's sample had no such gene.
+    cycling
+        float64 (n,): UMIs of S and G2/M genes together, NaN where not assessed.
+    virus
+        Name -> float64 (n,): 1 positive, 0 not, NaN not assessed.
+    alleles
+        Counts at the driver sites, or None without drivers or without allele counts.
+    n_clones
+        Number of clones.
+    unsorted
+        bool (n_samples,): samples whose shares are shares of the body (not sorted).
+    product
+        bool (n_samples,): infusion products.
+    """
+
+    clone: np.ndarray
+    sample: np.ndarray
+    subset: np.ndarray
+    counts: np.ndarray
+    t_cell: np.ndarray
+    depth: np.ndarray
+    genes: dict[str, np.ndarray]
+    cycling: np.ndarray
+    virus: dict[str, np.ndarray]
+    alleles: Alleles | None
+    n_clones: int
+    unsorted: np.ndarray
+    product: np.ndarray
+    _bins: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def in_clone(self) -> np.ndarray:
+        """Cells that speak for a clone, bool (n,)."""
+        return self.counts & (self.clone >= 0)
+
+    @property
+    def depth_bin(self) -> np.ndarray:
+        """Quarter of the sample's T cells, by depth, into which a cell falls; int64 (n,)."""
+        if not self._bins:
+            self._bins.append(depth_bins(self.depth, self.sample, self.counts & self.t_cell))
+        return self._bins[0]
+
+    def per_clone(self, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Sum of whole numbers over the cells of each clone that are in `mask`, float64 (n_clones,)."""
+        use = mask & self.in_clone
+        return np.bincount(self.clone[use], weights=values[use], minlength=self.n_clones).astype(np.float64)
+
+    def majority(self, subset: str) -> np.ndarray:
+        """Clones of which more cells are annotated `subset` than any other T subset, bool (n_clones,)."""
+        shares = {s: self.per_clone(np.ones(self.clone.size), self.subset == s) for s in ("CD4_T", "CD8_T")}
+        other = shares["CD4_T" if subset == "CD8_T" else "CD8_T"]
+        return (shares[subset] > other) & (shares[subset] > 0)
+
+
+def depth_bins(depth: np.ndarray, sample: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Bin cells by the depth quartiles of the reference cells of their sample; unknown depth is bin 0."""
+    out = np.zeros(depth.size, np.int64)
+    for s in np.unique(sample):
+        here = sample == s
+        known = depth[here & reference & np.isfinite(depth)]
+        if known.size:
+            edges = np.quantile(known, np.arange(1, DEPTH_BINS) / DEPTH_BINS)
+            out[here] = np.searchsorted(edges, np.nan_to_num(depth[here], nan=-1.0), side="right")
+    return out
+
+
+def codes(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Sorted-name codes of strings: equal for any order of the cells."""
+    categorical = pd.Categorical(values, categories=sorted(set(values)))
+    return categorical.codes.astype(np.int64), [str(c) for c in categorical.categories]

@@ -1,0 +1,162 @@
+"""The user's own word on which cells or clones are malignant: a column of the data, or a file of cells or clones."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .._errors import InputError, nearest
+
+YES = frozenset({"true", "1", "1.0", "yes", "malignant", "tumor", "tumour"})
+NO = frozenset({"false", "0", "0.0", "no", "other", "normal", "benign", "healthy", "non-malignant", "not_malignant"})
+CLONE_KEYS = ("trb_junction", "trb_v", "trb_j")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """The user's calls: 1 malignant, 0 not, NaN not listed.
+
+    Attributes
+    ----------
+    cell
+        float64 (n_cells,)
+    clone
+        float64 (n_clones,): as listed, or the majority of the clone's listed cells.
+    """
+
+    cell: np.ndarray
+    clone: np.ndarray
+
+
+def words(values: pd.Series, file: str, place: str) -> np.ndarray:
+    """Yes and no words as 1 and 0; missing and empty as NaN. Unknown words are an error, never a no."""
+    out = np.full(len(values), np.nan)
+    for i, value in enumerate(values):
+        word = "" if pd.isna(value) else str(value).strip().lower()
+        if word in YES:
+            out[i] = 1.0
+        elif word in NO:
+            out[i] = 0.0
+        elif word not in {"", "nan", "none", "<na>"}:
+            raise InputError(file, f"{value!r} is neither yes nor no", "use true or false; leave unknown cells empty",
+                             place=place)
+    return out
+
+
+def from_column(values: pd.Series, name: str, clone: np.ndarray, n_clones: int) -> Verdicts:
+    """Calls from a per-cell column."""
+    cell = words(values, "malignant_key", f"column {name!r}")
+    if not np.isfinite(cell).any():
+        raise InputError("malignant_key", f"column {name!r} has no yes or no in it", "fill it, or leave the option out")
+    return Verdicts(cell, _majority(cell, clone, n_clones))
+
+
+def _majority(cell: np.ndarray, clone: np.ndarray, n_clones: int) -> np.ndarray:
+    listed = np.isfinite(cell) & (clone >= 0)
+    yes = np.bincount(clone[listed], weights=cell[listed], minlength=n_clones)
+    n = np.bincount(clone[listed], minlength=n_clones)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(n > 0, (2 * yes > n).astype(np.float64), np.nan)
+
+
+def from_file(
+    path: str | os.PathLike[str], *, sample: np.ndarray, barcode: np.ndarray, clone: np.ndarray, clone_ids: list[str],
+    receptors: pd.DataFrame | None,
+) -> Verdicts:
+    """Calls from a CSV or TSV of cells (``sample, barcode, malignant``) or clones (``clone_id, malignant``).
+
+    Clones may be named by ``trb_junction`` (nucleotides), with ``trb_v`` and ``trb_j`` where given. Without a column
+    ``malignant`` every listed row is malignant.
+
+    Raises
+    ------
+    InputError
+        The file is absent or empty, names neither cells nor clones, or has a row that the data do not hold.
+    """
+    name = os.fspath(path)
+    frame = _read(name)
+    said = words(frame["malignant"], name, "column 'malignant'") if "malignant" in frame else np.ones(len(frame))
+    keep = np.isfinite(said)
+    frame, said = frame[keep].reset_index(drop=True), said[keep]
+    if frame.empty:
+        raise InputError(name, "no row says malignant or not", "fill the column malignant")
+    if "barcode" in frame:
+        cell = _cells(frame, said, name, sample, barcode)
+        return Verdicts(cell, _majority(cell, clone, len(clone_ids)))
+    per_clone = _clones(frame, said, name, clone_ids, receptors)
+    cell = np.where(clone >= 0, np.append(per_clone, np.nan)[clone], np.nan)
+    return Verdicts(cell, per_clone)
+
+
+def _read(name: str) -> pd.DataFrame:
+    if not Path(name).is_file():
+        raise InputError(name, "no such column in the data and no such file", "give a column of obs, or a CSV of cells "
+                         "(sample, barcode, malignant) or clones (clone_id, malignant)", place="malignant_key")
+    if Path(name).stat().st_size == 0:
+        raise InputError(name, "the file is empty", "list cells or clones")
+    frame = pd.read_csv(name, sep=None, engine="python", dtype=str, skipinitialspace=True)
+    frame = frame.rename(columns={c: str(c).strip().lower() for c in frame.columns})
+    if not {"barcode", "clone_id", "trb_junction"} & set(frame.columns):
+        raise InputError(name, f"columns {', '.join(map(repr, frame.columns))}",
+                         "give barcode (with sample), clone_id, or trb_junction")
+    return frame
+
+
+def _cells(frame: pd.DataFrame, said: np.ndarray, name: str, sample: np.ndarray, barcode: np.ndarray) -> np.ndarray:
+    """Rows to cells by sample and barcode, a missing ``-1`` added; without a sample the barcode must be unique."""
+    rows: dict[tuple[str, str], list[int]] = {}
+    for i, (s, b) in enumerate(zip(sample, barcode, strict=True)):
+        for key in sorted({(s, b), ("", b), (s, _bases(b)), ("", _bases(b))}):
+            rows.setdefault(key, []).append(i)
+    out = np.full(sample.size, np.nan)
+    of = frame["sample"].fillna("").astype(str).str.strip() if "sample" in frame else [""] * len(frame)
+    wanted = frame["barcode"].astype(str).str.strip()
+    for row, (s, b, value) in enumerate(zip(of, wanted, said, strict=True), 2):
+        found = rows.get((s, b)) or rows.get((s, _bases(b)), [])
+        if len(found) != 1:
+            what = "is in no sample of the data" if not found else f"fits {len(found)} cells"
+            where = f"cell {b!r}" + (f" of sample {s!r}" if s else "")
+            raise InputError(name, f"{where} {what}", "give sample and barcode as in the data", place=f"row {row}")
+        out[found[0]] = value
+    return out
+
+
+def _bases(barcode: str) -> str:
+    return re.sub(r"-\d+$", "", str(barcode))
+
+
+def _clones(
+    frame: pd.DataFrame, said: np.ndarray, name: str, clone_ids: list[str], receptors: pd.DataFrame | None
+) -> np.ndarray:
+    index = {c: i for i, c in enumerate(clone_ids)}
+    out = np.full(len(clone_ids), np.nan)
+    for row in range(len(frame)):
+        wanted = _clone_of(frame.iloc[row], name, row + 2, receptors)
+        if wanted not in index:
+            raise InputError(name, f"no clone {wanted!r}", nearest(wanted, clone_ids), place=f"row {row + 2}")
+        out[index[wanted]] = said[row]
+    return out
+
+
+def _clone_of(row: pd.Series, name: str, number: int, receptors: pd.DataFrame | None) -> str:
+    if "clone_id" in row and not pd.isna(row["clone_id"]):
+        return str(row["clone_id"]).strip()
+    if receptors is None:
+        raise InputError(name, "clones are named by receptor but the data hold no receptor table",
+                         "run sl.tl.clones first, or name clones by clone_id", place=f"row {number}")
+    match = np.ones(len(receptors), bool)
+    for key in CLONE_KEYS:
+        if key in row and not pd.isna(row[key]) and str(row[key]).strip():
+            value = str(row[key]).strip()
+            value = value.upper() if key == "trb_junction" else value.split("*")[0]
+            match &= (receptors[key].astype(str).str.split("*").str[0] == value).to_numpy()
+    found = receptors["clone_id"][match].astype(str).tolist()
+    if len(found) != 1:
+        said = "no clone has this receptor" if not found else f"{len(found)} clones have this receptor"
+        raise InputError(name, said, "name the clone by clone_id", place=f"row {number}")
+    return found[0]

@@ -1,0 +1,166 @@
+"""Molecule tables: one row per UMI of a target feature, ours, four columns of anybody's, or Cell Ranger's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from .._errors import InputError
+from .matrices import open_h5
+from .text import read_table, read_text, require_columns, require_file, whole_numbers
+
+COLUMNS = ("barcode", "umi", "feature", "reads")
+Pick = Callable[[pd.DataFrame], Collection[str]]
+
+
+@dataclass(frozen=True)
+class MoleculeTable:
+    """Molecules of one file.
+
+    Attributes
+    ----------
+    file, name
+        Where from, and the name that the sheet gives the table (may be empty).
+    counts
+        Columns barcode, feature (text) and n (int64): distinct molecules; each (barcode, feature) once.
+    features
+        What was looked for, as far as the file says; features without a molecule included.
+    """
+
+    file: Path
+    name: str
+    counts: pd.DataFrame
+    features: tuple[str, ...]
+
+
+def read_molecules(path: str | Path, *, name: str = "", wanted: Pick | None = None) -> MoleculeTable:
+    """Read a molecule table.
+
+    Parameters
+    ----------
+    path
+        ``barcode umi feature reads`` separated by tabs, commas or blanks, plain or gzip, with or without header (then
+        exactly four columns; with one, further columns are ignored); or a Cell Ranger ``molecule_info.h5``.
+    name
+        Name of the table in the sheet.
+    wanted
+        Given the feature table of a ``molecule_info.h5`` (index = names, column gene_ids), the names to keep, for that
+        file holds all genes. None keeps nothing of it.
+
+    Returns
+    -------
+    Rows of one (barcode, UMI, feature) count as one molecule. ``features.h5ad`` beside our own table says what was
+    looked for.
+
+    Raises
+    ------
+    InputError
+        Absent, empty, truncated, a missing column, a number of reads that is not a whole number above 0.
+    """
+    path = require_file(path)
+    with path.open("rb") as handle:
+        is_h5 = handle.read(8) == b"\x89HDF\r\n\x1a\n"
+    if is_h5:
+        return _molecule_info(path, name, wanted)
+    rows, first_line = _text_rows(path)
+    whole_numbers(path, rows["reads"], what="reads", least=1, first_line=first_line)
+    empty = (rows[["barcode", "umi", "feature"]] == "").any(axis=1).to_numpy()
+    if empty.any():
+        raise InputError(path, "an empty barcode, umi or feature", "every molecule needs all three",
+                         place=f"line {int(np.argmax(empty)) + first_line}")
+    distinct = rows.drop_duplicates(["barcode", "umi", "feature"])
+    counts = distinct.groupby(["barcode", "feature"], sort=True).size().rename("n").reset_index()
+    return MoleculeTable(path, name, counts, tuple(sorted({*_declared(path), *counts["feature"]}, key=natural)))
+
+
+def _text_rows(path: Path) -> tuple[pd.DataFrame, int]:
+    """Rows of a text table and the line of the first one."""
+    first = read_text(path).lstrip("\n").split("\n", 1)[0]
+    sep = "\t" if "\t" in first else "," if "," in first else r"\s+"
+    fields = [f.strip().strip('"').casefold() for f in re.split(sep, first.strip())]
+    if fields[:1] == ["barcode"] or "umi" in fields:
+        rows = read_table(path, sep=sep)
+        rows.columns = [str(c).casefold() for c in rows.columns]
+        require_columns(path, rows, COLUMNS)
+        return rows[list(COLUMNS)], 2
+    rows = read_table(path, sep=sep, header=False)
+    if rows.shape[1] != 4:
+        raise InputError(path, f"{rows.shape[1]} columns and no header", "give barcode, umi, feature, reads")
+    return rows.set_axis(list(COLUMNS), axis=1), 1
+
+
+def _declared(path: Path) -> list[str]:
+    """Features that our own counting looked for, from the ``features.h5ad`` beside its table."""
+    beside = path.parent / "features.h5ad"
+    if path.name.split(".")[0] != "molecules" or not beside.exists():
+        return []
+    from anndata.io import read_elem
+
+    try:
+        with open_h5(beside) as file:
+            return [str(v) for v in read_elem(file["var"]).index]
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(beside, f"the feature list cannot be read ({error})",
+                         "count again, or move the table to another folder") from None
+
+
+def _molecule_info(path: Path, name: str, wanted: Pick | None) -> MoleculeTable:
+    """Wanted features of a Cell Ranger (>= 3) ``molecule_info.h5``: its rows are distinct molecules already."""
+    with open_h5(path) as file:
+        missing = [d for d in ("barcodes", "barcode_idx", "feature_idx", "gem_group", "features/name", "features/id")
+                   if d not in file]
+        if missing:
+            raise InputError(path, f"no {missing[0]!r} in the file",
+                             "give a molecule_info.h5 of Cell Ranger 3 or later")
+        try:
+            return _wanted_molecules(path, file, name, wanted)
+        except (OSError, ValueError, IndexError) as error:
+            raise InputError(path, f"the file is damaged ({error})", "copy or download it again") from None
+
+
+def _wanted_molecules(path: Path, file: h5py.File, name: str, wanted: Pick | None) -> MoleculeTable:
+    names, ids = (file[f"features/{k}"].asstr()[:].astype(object) for k in ("name", "id"))
+    table = pd.DataFrame({"gene_ids": ids}, index=pd.Index(names, dtype=object))
+    keep = np.flatnonzero(table.index.isin(list(wanted(table) if wanted else ())))
+    feature = file["feature_idx"][:]
+    rows = np.flatnonzero(np.isin(feature, keep))
+    barcode, well = file["barcode_idx"][:][rows], file["gem_group"][:][rows]
+    bases = file["barcodes"].asstr()[:].astype(object)
+    frame = pd.DataFrame({"barcode": [f"{bases[b]}-{w}" for b, w in zip(barcode, well, strict=True)],
+                          "feature": names[feature[rows]]}, dtype=object)
+    counts = frame.groupby(["barcode", "feature"], sort=True).size().rename("n").reset_index()
+    return MoleculeTable(path, name, counts, tuple(sorted(names[keep], key=natural)))
+
+
+def natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key under which ``f2`` comes before ``f10``."""
+    return tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", str(text)) if p)
+
+
+def named(tables: Mapping[str, Sequence[MoleculeTable]]) -> dict[str, list[MoleculeTable]]:
+    """Give features their final names, over all samples of a patient at once.
+
+    A table ``NAME=path`` with one feature over all samples calls it NAME, with several ``NAME_<feature>``; what one
+    sample's table of that name holds was looked for in every other. Tables without a name keep their own names.
+    """
+    seen: dict[str, set[str]] = {}
+    for table in (t for several in tables.values() for t in several if t.name):
+        seen.setdefault(table.name, set()).update(table.features)
+    return {sample: [_renamed(t, seen[t.name]) if t.name else t for t in several]
+            for sample, several in tables.items()}
+
+
+def _renamed(table: MoleculeTable, features: Iterable[str]) -> MoleculeTable:
+    all_features = sorted(features, key=natural)
+    if len(all_features) <= 1:
+        names = dict.fromkeys(all_features, table.name)
+    else:
+        names = {f: f"{table.name}_{f}" for f in all_features}
+    counts = table.counts.assign(feature=table.counts["feature"].map(names))
+    return MoleculeTable(table.file, table.name, counts, tuple(names.values()) or (table.name,))

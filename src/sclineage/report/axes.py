@@ -1,0 +1,147 @@
+"""The evidence table of a clone: independent axes side by side, each row with its number of informative cells.
+
+The axes are kept apart on purpose: CAR positive does not mean caused by the vector, CAR negative does not mean
+unrelated, and a clone may be older than the therapy and transduced at once.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from .. import _schema as schema
+from . import format as f
+from .sentences import before
+from .statement import Row
+from .tables import Cell, Table, car_verdict, nats, share_up
+from .view import View
+from .words import plain
+
+HEAD = ["Axis", "Where", "n informative", "Seen", "Reading"]
+NOT_YET = "not assessed in this version"
+
+
+def evidence(view: View, clone: Row) -> Table:
+    """All axes of evidence for one clone (its row of ``clones``)."""
+    c = str(clone["clone_id"])
+    rows = [*_malignancy(view, clone), *_car_rna(view, c), _car_dna(view, clone), *_age(view, clone),
+            *_virus(view, clone), _row("Copy number", "", None, f.NOT_ASSESSED, NOT_YET), *_distinct(view, clone)]
+    return Table(f"Evidence on clone {view.names.get(c, c)}, axis by axis", HEAD, rows,
+                 "The axes are independent: none of them follows from another.")
+
+
+def _row(axis: str, where: str, n: object, seen: str, reading: str) -> list[Cell]:
+    return [Cell(axis), Cell(where), Cell(f.count(n), "", "num"), Cell(seen), Cell(reading)]
+
+
+def _malignancy(view: View, clone: Row) -> list[list[Cell]]:
+    mine = view.lines[view.lines["clone_id"].astype(str) == str(clone["clone_id"])] if view.lines is not None else None
+    if mine is None or mine.empty:
+        reading = f"{plain(clone['malignant_call'] or 'not_assessable')}, {f.posterior(clone['malignant_p'])}"
+        return [_row("Malignancy", "all samples", None, "no line of evidence recorded", reading)]
+    return [_row(_axis(str(r["line"])), "all samples", r["n_informative"], _nats(r), _leans(r))
+            for r in mine.to_dict("records")]
+
+
+def _axis(line: str) -> str:
+    return "Driver mutation" if line == "driver" else f"Malignancy: {plain(line)}"
+
+
+def _nats(r: Row) -> str:
+    said = nats(r)
+    return said if said == f.NOT_ASSESSED else f"{said} nats"
+
+
+def _leans(r: Row) -> str:
+    x = f.real(r["llr"])
+    if x is None or not f.real(r["n_informative"]):
+        return "no data on this line"
+    return "for malignancy" if x > 0 else "against malignancy" if x < 0 else "neither way"
+
+
+def _car_rna(view: View, clone: str) -> list[list[Cell]]:
+    rows = view.of_clone("clone_car", clone)
+    if rows is None or rows.empty:
+        return [_row("CAR RNA", "", None, f.NOT_ASSESSED, "no CAR counts for this clone")]
+    return [[Cell("CAR RNA"), Cell(_place(r)), Cell(f.count(r["n_informative"]), "", "num"), Cell(_molecules(r)),
+             car_verdict(r)] for r in rows.to_dict("records")]
+
+
+def _place(r: Row) -> str:
+    sort = {"none": "", "": "sorting unknown", "unknown": "sorting unknown"}.get(
+        str(r["selection"]), f"sorted {r['selection']}")
+    return ", ".join(w for w in (str(r["specimen"]), sort, f"{plain_members(r['population'])}") if w)
+
+
+def plain_members(population: object) -> str:
+    """Which members of a clone."""
+    return {"all": "all members", "malignant": "malignant members", "other": "other members"}.get(
+        str(population), str(population))
+
+
+def _molecules(r: Row) -> str:
+    if not f.known(r["umi"]) or not f.real(r["n_informative"]):
+        return f.NOT_ASSESSED
+    return (f"{f.count(r['n_with_car'])} cells with {f.count(r['umi'])} CAR UMIs; expected "
+            f"{f.quantity(r['expected_if_negative'])} without, {f.quantity(r['expected_if_positive'])} if all carry it")
+
+
+def _car_dna(view: View, clone: Row) -> list[Cell]:
+    if "vcn_target" not in view.sheet or not view.sheet["vcn_target"].map(f.known).any():
+        return _row("CAR DNA", "", None, f.NOT_ASSESSED, "no vector copy number was given")
+    given = view.sheet[view.sheet["vcn_target"].map(f.known)]
+    counts = "; ".join(f"{s}: {r['vcn_target']} vector and {r.get('vcn_reference', '')} reference copies, purity "
+                       f"{r.get('purity', 'not given')}" for s, r in given.iterrows())
+    used = "DNA" in str(clone["car_evidence"])
+    n = pd.to_numeric(given.get("vcn_reference", pd.Series(dtype=float)), errors="coerce").sum()
+    return _row("CAR DNA", ", ".join(map(str, given.index)), n or None, f"{counts} (n: reference copies)",
+                "part of the verdict" if used else "not part of this clone's verdict")
+
+
+def _age(view: View, clone: Row) -> list[list[Cell]]:
+    rows = before(view.of_clone("timeline", str(clone["clone_id"])))
+    word = plain(clone["predates_infusion"] or "not_sampled")
+    if rows is None or rows.empty:
+        return [_row("Clone age", "before the infusion", None, f.NOT_ASSESSED, word)]
+    out = []
+    for r in rows.to_dict("records"):
+        seen = (f"{f.count(r['n_clone'])} cells, {f.share(r['frequency'])} ({f.interval(r['low'], r['high'])})"
+                if f.real(r["n_clone"]) else f"none; below {share_up(r['limit_of_detection'])}")
+        out.append(_row("Clone age", f"{r['sample']}, {f.day(r['day'])}", r["n_informative"], seen, word))
+    return out
+
+
+def _virus(view: View, clone: Row) -> list[list[Cell]]:
+    frame = view.table("virus")
+    malignant = str(clone["malignant_call"]) == "malignant"
+    if frame is None or not malignant or not (frame["population"] == "malignant").any():
+        why = "no virus was asked for" if frame is None else "assessed per population, see Virus"
+        return [_row("Virus", "", None, f.NOT_ASSESSED, why)]
+    part = frame[frame["population"] == "malignant"]
+    return [_row(f"Virus: {r['virus']}", f"malignant cells, {r['sample']}", r["n_cells"], *_viral(r))
+            for r in part.to_dict("records")]
+
+
+def _viral(r: Row) -> tuple[str, str]:
+    if not f.real(r["n_cells"]) or not f.known(r["ratio_to_ambient"]):
+        return f.NOT_ASSESSED, f.NOT_ASSESSED
+    return (f"{f.count(r['n_positive'])} cells, {f.count(r['umi'])} UMIs, {f.count(r['n_loci'])} loci",
+            f"{f.quantity(r['ratio_to_ambient'])} times ambient")
+
+
+def _distinct(view: View, clone: Row) -> list[list[Cell]]:
+    frame = view.table("distinct")
+    if frame is None:
+        return [_row("Distinctness", "", None, f.NOT_ASSESSED, "no pair of populations could be compared")]
+    mine = {str(clone["clone_id"])} | ({"malignant"} if str(clone["malignant_call"]) == "malignant" else set())
+    part = frame[(frame["line"] == "all") & (frame["population_a"].isin(mine) | frame["population_b"].isin(mine))]
+    if part.empty:
+        return [_row("Distinctness", "", None, f.NOT_ASSESSED, "this clone is in no compared population")]
+    return [_row("Distinctness", f"{plain(r['population_a'])} and {plain(r['population_b'])}",
+                 min((n for n in (r["n_informative_a"], r["n_informative_b"]) if f.known(n)), default=None),
+                 f"{f.signed(r['llr'])} nats" if f.known(r["llr"]) else f.NOT_ASSESSED,
+                 f"same T cell: {plain(r['same_t_cell']) or f.NOT_ASSESSED}") for r in part.to_dict("records")]
+
+
+def no_rows(name: str) -> pd.DataFrame:
+    """Table of the schema without a row."""
+    return schema.empty(name)

@@ -1,0 +1,125 @@
+"""Kernel `evidence` against its slow plain version, on every device."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sclineage import _backend
+from sclineage._errors import InputError
+from sclineage.kernels import evidence as kernel
+from tests.oracles import evidence as oracle
+
+G = np.array([0.5, 1.0, 2.0])
+M = np.array([1 / 16, 0.3, 1.0, 4.0])
+W = np.array([0.0, 1e-4, 0.02, 0.4, 0.9, 1.0])
+BACKGROUND = np.array([1e-6, 0.003, 0.4, 3.0])
+SIGNAL = np.array([0.2, 1.5, 8.0, 60.0])
+
+
+def skip_without(device):
+    if device == "cuda" and not (_backend.KERNELS / "evidence.cu").exists():
+        pytest.skip("kernel evidence has no CUDA version yet")
+
+
+@pytest.mark.parametrize("sizes", [(4.0, 5.0), (0.7, np.inf), (6.4, 0.5)])
+def test_likelihoods_match_scipy(device, sizes):
+    skip_without(device)
+    size, background_size = sizes
+    found = kernel.likelihoods(BACKGROUND, SIGNAL, size=size, background_size=background_size, g=G, m=M, device=device)
+    for d in range(BACKGROUND.size):
+        for count in (0, 1, 2, 7, 23, 24):
+            wanted = oracle.cell_logliks(count, BACKGROUND[d], SIGNAL[d], size, background_size, G, M)
+            np.testing.assert_allclose(found[d, count], wanted, rtol=1e-9, atol=1e-9)
+
+
+def test_counts_sum_to_one(device):
+    skip_without(device)
+    found = kernel.likelihoods(BACKGROUND, SIGNAL, size=3.0, background_size=5.0, g=G, m=M, device=device)
+    np.testing.assert_allclose(np.exp(found).sum(axis=1), 1.0, atol=1e-12)
+
+
+def clones(rng, n_keys):
+    clone = rng.integers(0, 6, 80)
+    clone[clone == 4] = 5  # clone 4 has no cell
+    return clone, rng.integers(0, n_keys, 80)
+
+
+def weights(rng):
+    log_w = np.log(rng.dirichlet(np.ones(W.size), size=(2, 3)))
+    log_w[0, 0, 3:] = -np.inf
+    log_w[1, 2, :2] = -np.inf
+    return np.log(rng.dirichlet(np.ones(G.size), size=2)), log_w, np.log(rng.dirichlet(np.ones(M.size), size=2))
+
+
+def oracle_tables(keys):
+    return [oracle.cell_table(oracle.cell_logliks(k % 25, BACKGROUND[k // 25], SIGNAL[k // 25], 3.0, 5.0, G, M), W)
+            for k in keys]
+
+
+def test_evidence_and_posterior_match_the_plain_version(device):
+    skip_without(device)
+    rng = np.random.default_rng(5)
+    clone, key = clones(rng, 100)
+    log_g, log_w, log_m = weights(rng)
+    group = np.array([0, 1, 0, 1, 0, 1])
+    sets = kernel.multisets(clone, key, n_clones=6)
+    rows = kernel.likelihoods(BACKGROUND, SIGNAL, size=3.0, background_size=5.0, g=G, m=M, device=device)
+    table = kernel.mixture_table(rows.reshape(100, G.size, M.size + 2), W, device=device)
+    found = kernel.evidence(sets, table, log_g=log_g, log_w=log_w, group=group, device=device)
+    post_w, post_m = kernel.posterior(sets, table, log_g=log_g, log_w=log_w, log_m=log_m, group=group, device=device)
+    for k in (0, 1, 2, 3, 5):
+        tables, s = oracle_tables(key[clone == k]), group[k]
+        np.testing.assert_allclose(found[k], oracle.clone_evidence(tables, log_g[s], log_w[s]), rtol=1e-6, atol=1e-6)
+        wanted = oracle.clone_posterior(tables, log_g[s], log_w[s], log_m[s])
+        np.testing.assert_allclose(post_w[k], wanted[0], atol=1e-6)
+        np.testing.assert_allclose(post_m[k], wanted[1], atol=1e-6)
+    np.testing.assert_allclose(found[4, :, 0], np.log(np.exp(log_w[0]).sum(axis=1)), atol=1e-12)  # no cell: the weights
+
+
+def test_ten_thousand_cells_do_not_underflow(device):
+    """A clone far from a hypothesis keeps a finite evidence under it: the maximum is taken out per hypothesis."""
+    skip_without(device)
+    rows = kernel.likelihoods(BACKGROUND, SIGNAL, size=3.0, background_size=5.0, g=G, m=M, device=device)
+    table = kernel.mixture_table(rows[1], W, device=device)
+    sets = kernel.Multisets(np.array([0, 1]), np.array([0], np.int32), np.array([40_000]))
+    log_w = np.full((1, 2, W.size), -np.inf)
+    log_w[0, 0, 0] = log_w[0, 1, -1] = 0.0
+    found = kernel.evidence(sets, table, log_g=np.full((1, 3), -np.log(3)), log_w=log_w, device=device)
+    assert np.all(np.isfinite(found))
+    assert found[0, 1, 2] < found[0, 0, 2] - 10_000
+
+
+def test_same_bits_for_any_thread_count_and_cell_order():
+    rng = np.random.default_rng(9)
+    clone, key = rng.integers(0, 300, 5000), rng.integers(0, 100, 5000)
+    order = rng.permutation(5000)
+    log_g, log_w, log_m = weights(rng)
+    group = rng.integers(0, 2, 300)
+    rows = kernel.likelihoods(BACKGROUND, SIGNAL, size=3.0, background_size=5.0, g=G, m=M).reshape(100, 3, -1)
+    results = []
+    for threads, shuffle in ((1, slice(None)), (2, order)):
+        with _backend.threads(threads):
+            sets = kernel.multisets(clone[shuffle], key[shuffle], n_clones=300)
+            table = kernel.mixture_table(rows, W)
+            results.append((kernel.evidence(sets, table, log_g=log_g, log_w=log_w, group=group),
+                            *kernel.posterior(sets, table, log_g=log_g, log_w=log_w, log_m=log_m, group=group)))
+    for one, two in zip(*results, strict=True):
+        assert one.tobytes() == two.tobytes()
+
+
+def test_multisets_take_and_sizes():
+    sets = kernel.multisets(np.array([2, 0, 2, 2]), np.array([7, 1, 3, 7]), n_clones=3)
+    assert sets.sizes.tolist() == [1, 0, 3]
+    picked = sets.take(np.array([2, 0]))
+    assert picked.indptr.tolist() == [0, 2, 3]
+    assert picked.keys.tolist() == [3, 7, 1]
+    assert picked.counts.tolist() == [1, 2, 1]
+
+
+def test_bad_sizes_and_missing_cuda_are_told():
+    with pytest.raises(InputError, match="positive sizes"):
+        kernel.likelihoods(BACKGROUND, SIGNAL, size=0.0, background_size=1.0, g=G, m=M)
+    if not (_backend.KERNELS / "evidence.cu").exists():
+        with pytest.raises(InputError, match="no CUDA version yet"):
+            kernel.likelihoods(BACKGROUND, SIGNAL, size=1.0, background_size=1.0, g=G, m=M, device="cuda")
