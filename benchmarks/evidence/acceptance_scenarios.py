@@ -40,6 +40,11 @@ def measured(rng: Rng) -> Params:
     return _patient(rng)
 
 
+def empty_droplets(rng: Rng) -> Params:
+    """The measured rates, with 4,000 empty droplets of every library beside."""
+    return _patient(rng, empties=4000)
+
+
 def weak_expressers(rng: Rng) -> Params:
     """Theta at the low end of what was measured (1.5e-4, about .6 UMI per CAR+ cell)."""
     return _patient(rng, theta=1.5e-4, theta_sd=0.3)
@@ -120,7 +125,7 @@ def no_control(rng: Rng) -> Params:
 
 
 SCENARIOS: dict[str, Callable[[Rng], Params]] = {f.__name__: f for f in (
-    measured, weak_expressers, high_soup, heavy_doublets, rare_car, silenced, lognormal_gamma, bimodal_clones,
-    bursting_cells, native_with_t_control, dominant_native, dominant_native_few_car, dominant_free, product_control,
+    measured, empty_droplets, weak_expressers, high_soup, heavy_doublets, rare_car, silenced, lognormal_gamma,
+    bimodal_clones, bursting_cells, native_with_t_control, dominant_native, dominant_native_few_car, dominant_free, product_control,
     minor_mixed, no_control)}
 UNCONTROLLED = ("dominant_native", "no_control")  # no CAR+ cell anywhere: no verdict may be negative

@@ -133,13 +133,17 @@ class _Patient:
 
     # --- checkpoints -------------------------------------------------------------------------------------------------
     def _fingerprint(self) -> tuple[list[dict[str, object]], str]:
-        from .patient.api import input_files
-
-        paths = [self.sheet, *input_files(self.sheet, patient=self.patient), *self.options.config.files()]
+        paths = [self.sheet, *self._input_files(), *self.options.config.files()]
         paths += [Path(p) for p in (self.options.focus, self.options.malignant_key) if p and Path(p).is_file()]
         inputs = _provenance.inputs(paths)
         record = [inputs, self.options.record(), _provenance.versions()["sclineage"], self.patient]
         return inputs, hashlib.sha256(json.dumps(record, sort_keys=True, default=str).encode()).hexdigest()
+
+    def _input_files(self) -> list[Path]:
+        from .patient.sheet import FILES, files, read_sheet
+
+        rows = read_sheet(self.sheet).query("patient == @self.patient")
+        return sorted({path for _, row in rows.iterrows() for column in FILES for _, path in files(column, row[column])})
 
     def _checkpoint(self, fingerprint: str) -> tuple[Data | None, int]:
         state = self.work / "state.json"
@@ -193,16 +197,17 @@ class _Patient:
         else:
             nothing = np.full(data.n_obs, "", dtype=object)
             access.put(data, {"clone_id": nothing, "clone_id_2": nothing, "clone_status": nothing,
-                              "clone_posterior": np.full(data.n_obs, np.nan)})
+                              "clone_posterior": np.full(data.n_obs, np.nan),
+                              "has_trb": np.zeros(data.n_obs, dtype=bool)})
             access.put_table(data, "receptors", _schema.empty("receptors"))
         return data
 
     def _virus(self, data: Data) -> Data:
-        viruses = access.store(data).get("viruses", {})
+        viruses = _viruses(data)
         if viruses:
             from .evidence.api import virus_status
 
-            virus_status(data, virus={k: tuple(map(str, v)) for k, v in viruses.items()}, rng=self.options.seed)
+            virus_status(data, virus=viruses, rng=self.options.seed)
         return data
 
     def _malignancy(self, data: Data) -> Data:
@@ -246,7 +251,7 @@ class _Patient:
     def _origin(self, data: Data) -> Data:
         from .origin.api import distinct, timeline
 
-        if access.store(data).get("viruses"):
+        if _viruses(data):
             from .evidence.api import virus_table
 
             virus_table(data)
@@ -281,6 +286,13 @@ class _Patient:
 def _memory(data: Data) -> str:
     size = sum(m.X.data.nbytes + m.X.indices.nbytes for m in data.mod.values() if hasattr(m.X, "indices"))
     return f"counts take {size / 1e6:.0f} MB, expect about {max(6 * size / 1e9, 1):.1f} GB in all"
+
+
+def _viruses(data: Data) -> dict[str, tuple[str, ...]]:
+    """Viruses named for this run, with the features that the matrices hold."""
+    features = access.store(data)["features"]
+    viral = features[features["kind"] == "virus"]
+    return {str(name): tuple(map(str, part["feature"])) for name, part in viral.groupby("name", sort=True)}
 
 
 def _focus_default(data: Data, called: list[str]) -> list[str]:

@@ -72,3 +72,14 @@ def test_a_library_without_control_has_none() -> None:
     product = simulate_library(replace(Params(), sister=0, product=300, product_car=0.6), seed=7)
     sheet = product.uns["sclineage"]["samples"].set_index("sample")
     assert float(sheet.loc["product", "car_fraction"]) == 0.6
+
+
+def test_empty_droplets_have_the_rate_of_the_soup() -> None:
+    model = CarModel(soup=0.02, swap=0)
+    data = simulate_library(Params(empties=50_000, theta_sd=0, model=model), seed=8)
+    table = data.uns["sclineage"]["empties"].set_index("sample")
+    content = data.obs.groupby("sample")["truth_own_umi"].mean()
+    rate = table["feature_umi"] / table["n_droplets"]
+    assert rate["apheresis"] == 0
+    for sample in ("tumor", "tumor_sorted"):
+        assert rate[sample] == pytest.approx(0.02 * content[sample], rel=0.15)

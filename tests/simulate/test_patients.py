@@ -162,10 +162,10 @@ def test_car_counts_follow_the_truth(written: Written) -> None:
         own = cells[cells["sample"] == row["sample"]].set_index("barcode").loc[data.obs_names]
         count, alone = _count(data, [CAR]), own["doublet"].to_numpy() == 0
         free, carries = alone & (own["car"] == 0).to_numpy(), alone & (own["car"] == 1).to_numpy()
-        assert count[free].mean() < 0.03
+        assert count[free].sum() <= max(0.02 * free.sum(), 3)
         if carries.any():
             assert 0.5 < (count[carries] > 0).mean() < 0.95
-            assert count[carries].mean() > 50 * max(count[free].mean(), 0.01)
+            assert count[carries].mean() > 20 * max(count[free].mean(), 0.01)
         else:
             assert row["sample"] == "apheresis"
 

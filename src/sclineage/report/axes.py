@@ -30,7 +30,7 @@ def evidence(view: View, clone: Row) -> Table:
 
 
 def _row(axis: str, where: str, n: object, seen: str, reading: str) -> list[Cell]:
-    return [Cell(axis), Cell(where), Cell(f.count(n), "", "num"), Cell(seen), Cell(reading)]
+    return [Cell(axis), Cell(where), Cell(f.count(n), "", "num"), Cell(seen, "", "long"), Cell(reading)]
 
 
 def _malignancy(view: View, clone: Row) -> list[list[Cell]]:
@@ -62,8 +62,8 @@ def _car_rna(view: View, clone: str) -> list[list[Cell]]:
     rows = view.of_clone("clone_car", clone)
     if rows is None or rows.empty:
         return [_row("CAR RNA", "", None, f.NOT_ASSESSED, "no CAR counts for this clone")]
-    return [[Cell("CAR RNA"), Cell(_place(r)), Cell(f.count(r["n_informative"]), "", "num"), Cell(_molecules(r)),
-             car_verdict(r)] for r in rows.to_dict("records")]
+    return [[*_row("CAR RNA", _place(r), r["n_informative"], _molecules(r), "")[:-1], car_verdict(r)]
+            for r in rows.to_dict("records")]
 
 
 def _place(r: Row) -> str:

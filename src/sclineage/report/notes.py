@@ -42,8 +42,8 @@ def _config(view: View) -> Mapping[str, Any]:
 def _silenced() -> str:
     shares = f.listing([f.share(s) for s in _SILENCED])
     silent = f.listing([f.share(s / (1 + s)) for s in _SILENCED])
-    return (f"Were {shares} of the clones with a CAR silent, a clone without any CAR RNA would, at even odds beforehand, "
-            f"carry a silent vector with probability {silent}.")
+    return (f"Were {shares} of the clones with a CAR silent, a clone without any CAR RNA would, at even odds "
+            f"beforehand, carry a silent vector with probability {silent}.")
 
 
 def _sources(view: View) -> Iterator[str]:

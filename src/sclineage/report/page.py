@@ -90,7 +90,7 @@ def _samples(v: View) -> str:
     days = pd.to_numeric(v.sheet["day"], errors="coerce").dropna() if "day" in v.sheet else pd.Series(dtype=float)
     span = f", {f.day(days.min())} to {f.day(days.max()).removeprefix('day ')}" if len(days) else ", days unknown"
     specimens = v.sheet["specimen"].nunique() if "specimen" in v.sheet else len(v.sheet)
-    of = f" of {f.count(specimens)} specimens" if specimens != len(v.sheet) else ""
+    of = f" from {f.count(specimens)} specimen{'s' if specimens != 1 else ''}" if specimens != len(v.sheet) else ""
     return f"{f.count(len(v.sheet))}{of}{span}"
 
 
@@ -113,7 +113,7 @@ def _card(v: View, row: dict[Any, Any]) -> Card:
     if str(row["malignant_call"]) == "malignant":
         said += sentences.virus(v.table("virus"), "malignant")
     receptor = " ".join(str(row[c]) for c in ("trb_v", "trb_junction_aa", "trb_j") if f.known(row[c]))
-    facts = f"{f.cells(row['n_cells'])}; TRB {receptor or 'not captured'}; id {clone}"
+    facts = f"{f.cells(row['n_cells'])}; receptor {receptor or 'without TRB'}; id {clone}"
     older = [old for old, now in v.aliases.items() if now == clone]
     facts += f"; formerly {f.listing(older)}" if older else ""
     return Card(v.names.get(clone, clone), clone, facts, said, axes.evidence(v, row),

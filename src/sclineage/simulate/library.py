@@ -62,6 +62,8 @@ class Params:
         T cells of a pre-infusion sample (0: none).
     counting
         `car_counting` of all samples.
+    empties
+        Empty droplets of each library (0: none known).
     """
 
     sizes: Mapping[int, int] = field(default_factory=lambda: dict(CELLS))
@@ -84,6 +86,7 @@ class Params:
     product_car: float = 0.5
     before: int = 600
     counting: str = "unique"
+    empties: int = 0
 
 
 def _clones(params: Params, rng: np.random.Generator) -> pd.DataFrame:
@@ -191,6 +194,14 @@ def _count(row: Mapping[str, object], cells: pd.DataFrame, params: Params, seed:
     return AnnData(matrix, obs=obs, var=pd.DataFrame(index=names))
 
 
+def _empties(name: str, own: Array, params: Params, seed: int) -> dict[str, object]:
+    """Sums over the empty droplets of a library: soup at the rate per droplet that its cells have."""
+    rng = np.random.default_rng([seed, crc32(name.encode()), 13])
+    rate = params.model.soup * float(own.mean()) * draw_spread(rng, params.empties, sd=params.model.droplet_sd)
+    return {"sample": name, "feature": CAR, "n_droplets": params.empties,
+            "umi_total": int(rng.poisson(45 * params.empties)), "feature_umi": int(rng.poisson(rate).sum())}
+
+
 def simulate_library(params: Params | None = None, *, seed: int) -> AnnData:
     """Simulate the libraries of one patient for a test of CAR verdicts.
 
@@ -207,20 +218,25 @@ def simulate_library(params: Params | None = None, *, seed: int) -> AnnData:
     ``FMC63_CAR``); ``obs`` holds ``patient, sample, specimen, day, material, selection, pool, role, chemistry,
     car_counting, car_fraction, clone_id`` (empty without one), ``subset``, and the truth: ``truth_car`` (bool, of the
     barcode's first cell), ``truth_strength``, ``truth_doublet``, ``truth_partner_car``, ``truth_own_umi`` and
-    ``truth_theta``. ``uns["sclineage"]["samples"]`` is the sample sheet, ``uns["truth_clones"]`` has size, designed
-    CAR fraction and expression of every clone of the tumour library.
+    ``truth_theta``. ``uns["sclineage"]["samples"]`` is the sample sheet; beside it ``empties``, sums over empty
+    droplets, if asked for. ``uns["truth_clones"]`` has size, designed CAR fraction and expression of every clone of
+    the tumour library.
     """
     params = params or Params()
     clones = _clones(params, np.random.default_rng([seed, 10]))
-    parts, sheet = [], []
+    parts, sheet, empties = [], [], []
     for row, cells in _libraries(params, clones, seed):
         parts.append(_count(row, cells, params, seed))
         sheet.append({"patient": "P1", **row})
+        if params.empties:
+            empties.append(_empties(str(row["sample"]), parts[-1].obs["truth_own_umi"].to_numpy(), params, seed))
     matrix = sparse.csr_matrix(sparse.vstack([p.X for p in parts]))
     obs = pd.concat([p.obs for p in parts])
     obs.insert(0, "patient", "P1")
     out = AnnData(matrix, obs=obs, var=parts[0].var)
     samples = pd.DataFrame(sheet)
     out.uns["sclineage"] = {"samples": samples.set_index(pd.Index(samples["sample"].to_list()))}
+    if empties:
+        out.uns["sclineage"]["empties"] = pd.DataFrame(empties)
     out.uns["truth_clones"] = clones
     return out
