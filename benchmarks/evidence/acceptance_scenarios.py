@@ -60,6 +60,16 @@ def heavy_doublets(rng: Rng) -> Params:
     return _patient(rng, doublets=0.10)
 
 
+def flagged_doublets(rng: Rng) -> Params:
+    """The measured rates as the pipeline sees them: four of five doublets of two T cells show two receptors."""
+    return _patient(rng, flagged=0.8)
+
+
+def heavy_flagged_doublets(rng: Rng) -> Params:
+    """Ten percent doublets, four of five of two T cells flagged by their receptors."""
+    return _patient(rng, doublets=0.10, flagged=0.8)
+
+
 def rare_car(rng: Rng) -> Params:
     """Five percent of the clones carry the CAR."""
     return _patient(rng, carrying=0.05, mixed=0.03)
@@ -125,7 +135,8 @@ def no_control(rng: Rng) -> Params:
 
 
 SCENARIOS: dict[str, Callable[[Rng], Params]] = {f.__name__: f for f in (
-    measured, empty_droplets, weak_expressers, high_soup, heavy_doublets, rare_car, silenced, lognormal_gamma,
-    bimodal_clones, bursting_cells, native_with_t_control, dominant_native, dominant_native_few_car, dominant_free, product_control,
-    minor_mixed, no_control)}
+    measured, empty_droplets, weak_expressers, high_soup, heavy_doublets, flagged_doublets,
+    heavy_flagged_doublets, rare_car, silenced, lognormal_gamma, bimodal_clones, bursting_cells,
+    native_with_t_control, dominant_native, dominant_native_few_car, dominant_free,
+    product_control, minor_mixed, no_control)}
 UNCONTROLLED = ("dominant_native", "no_control")  # no CAR+ cell anywhere: no verdict may be negative

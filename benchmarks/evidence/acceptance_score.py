@@ -29,6 +29,7 @@ def _word(share: pd.Series) -> np.ndarray:
 def clone_scores(data: AnnData) -> pd.DataFrame:
     """One row per clone of the unsorted tumour library: truth, verdict, interval, and the naive rules."""
     obs = data.obs.assign(car_count=np.asarray(data[:, CAR].X.todense()).ravel())
+    obs = obs[obs["clone_status"] != "doublet"]
     cells = obs[(obs["sample"] == "tumor") & (obs["clone_id"] != "")]
     own = cells.groupby("clone_id", observed=True).agg(
         n=("truth_car", "size"), share=("truth_car", "mean"), hit=("car_count", lambda c: float((c > 0).mean())),
@@ -42,7 +43,10 @@ def clone_scores(data: AnnData) -> pd.DataFrame:
     own[columns] = called.loc[own.index.astype(str), columns].to_numpy()
     design = data.uns["truth_clones"].loc[own.index, "car_fraction"]
     own["designed"] = design.to_numpy(dtype=float)
-    own["truth"], own["truth_design"] = _word(own["share"]), _word(own["designed"])
+    members = obs[obs["clone_id"] != ""].groupby("clone_id", observed=True)["truth_car"]
+    sampled = pd.DataFrame({"any": members.any(), "all": members.all()}).loc[own.index]  # sorted members included
+    own["truth"] = np.where(~sampled["any"], "absent", np.where(sampled["all"], "clonal", "mixed"))
+    own["truth_design"] = _word(own["designed"])
     sorted_only = set(called.index) - set(obs.loc[obs["selection"] != "CAR+", "clone_id"].astype(str))
     own["sorted_only_negative"] = int(called.loc[sorted(sorted_only), "car_verdict"].isin(CAR_NEGATIVE).sum())
     return own.reset_index()
@@ -51,7 +55,7 @@ def clone_scores(data: AnnData) -> pd.DataFrame:
 def score_cells(data: AnnData) -> pd.DataFrame:
     """Cells with a clone of the unsorted tumour library: truth, posterior, count."""
     obs = data.obs
-    keep = ((obs["sample"] == "tumor") & (obs["clone_id"] != "")).to_numpy()
+    keep = ((obs["sample"] == "tumor") & (obs["clone_id"] != "") & (obs["clone_status"] != "doublet")).to_numpy()
     count = np.asarray(data[:, CAR].X.todense()).ravel()[keep]
     return pd.DataFrame({"truth": obs["truth_car"].to_numpy(bool)[keep], "count": count,
                          "p": access.column(data, "car_p").to_numpy(float)[keep]})
@@ -90,8 +94,9 @@ def summarise(clones: pd.DataFrame, cells: pd.DataFrame, *, controlled: bool) ->
                "doublets", "partners", "strength", "theta", "car_fraction_low", "car_fraction_high"]
     return {
         "clones": len(clones), "definite": int(definite.sum()), "wrong_count": int((wrong & definite).sum()),
-        "wrong": _share(wrong[definite]), "wrong_ge5": _share(wrong[definite & big]),
-        "wrong_by_design": _share(wrong_design[definite]), "wrong_by_design_ge5": _share(wrong_design[definite & big]),
+        "wrong": _share(wrong[definite]), "wrong_of_all": _share(wrong), "wrong_ge5": _share(wrong[definite & big]),
+        "wrong_of_all_ge5": _share(wrong[big]), "wrong_by_design": _share(wrong_design[definite]),
+        "wrong_by_design_ge5": _share(wrong_design[definite & big]),
         "negative_at_100": _share(negative[free]) if controlled else None, "n_at_100": int(free.sum()),
         "carrying_at_30": _share(carrying[full]), "n_at_30": int(full.sum()),
         "fdr": _share(~scored["truth"][called]), "sensitivity": _share(called[scored["truth"]]),

@@ -8,6 +8,7 @@ A kernel is three files: ``kernels/x.py`` (checks, dispatch, documentation), ``k
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -82,8 +83,10 @@ def pick(device: Device | None, *, kernel: str) -> Literal["cpu", "cuda"]:
 
 
 def source(kernel: str) -> str:
-    """CUDA C++ text of a kernel."""
-    return (KERNELS / f"{kernel}.cu").read_text(encoding="utf-8")
+    """CUDA C++ text of a kernel; the text of a ``.cuh`` file stands in for the #include line that names it."""
+    text = (KERNELS / f"{kernel}.cu").read_text(encoding="utf-8")
+    return re.sub(r'^#include "(\w+\.cuh)"$', lambda line: (KERNELS / line[1]).read_text(encoding="utf-8"), text,
+                  flags=re.MULTILINE)
 
 
 @cache

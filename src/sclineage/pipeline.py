@@ -143,7 +143,7 @@ class _Patient:
         from .patient.sheet import FILES, files, read_sheet
 
         rows = read_sheet(self.sheet).query("patient == @self.patient")
-        return sorted({path for _, row in rows.iterrows() for column in FILES for _, path in files(column, row[column])})
+        return sorted({path for _, row in rows.iterrows() for key in FILES for _, path in files(key, row[key])})
 
     def _checkpoint(self, fingerprint: str) -> tuple[Data | None, int]:
         state = self.work / "state.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -365,48 +365,14 @@ def test_calibrated_posterior_is_true(inflation: float, junk: float) -> None:
 
 
 # --- real lists ------------------------------------------------------------------------------------------------------
-class Factored(Mapping[str, int]):
-    """A real list as its blocks of words: barcode to row of the expansion, by two dictionaries of half-words."""
-
-    def __init__(self, path: Path) -> None:
-        self._left: dict[str, tuple[int, int]] = {}
-        self._right: dict[str, tuple[int, int]] = {}
-        self._words: dict[tuple[int, str], list[str]] = {}
-        with gzip.open(path, "rt") as handle:
-            next(handle)
-            for line in handle:
-                block, side, word = line.split()
-                self._words.setdefault((int(block), side), []).append(word)
-        offset = 0
-        for block in sorted({b for b, _ in self._words}):
-            lefts, rights = self._words[block, "L"], self._words[block, "R"]
-            self._left |= {x: (block, offset + i * len(rights)) for i, x in enumerate(lefts)}
-            self._right |= {x: (block, i) for i, x in enumerate(rights)}
-            offset += len(lefts) * len(rights)
-        self._n, self._cut = offset, len(next(iter(self._left)))
-
-    def __getitem__(self, barcode: str) -> int:
-        left, right = self._left.get(barcode[: self._cut]), self._right.get(barcode[self._cut :])
-        if left is None or right is None or left[0] != right[0]:
-            raise KeyError(barcode)
-        return left[1] + right[1]
-
-    def __len__(self) -> int:
-        return self._n
-
-    def __iter__(self) -> Iterator[str]:
-        for block in sorted({b for b, _ in self._words}):
-            for a, b in itertools.product(self._words[block, "L"], self._words[block, "R"]):
-                yield a + b
-
-    def codes(self) -> np.ndarray:
-        parts = []
-        for block in sorted({b for b, _ in self._words}):
-            lefts = barcodes.pack(ascii_rows(self._words[block, "L"]))[0]
-            rights = barcodes.pack(ascii_rows(self._words[block, "R"]))[0]
-            bits = np.uint64(2 * len(self._words[block, "R"][0]))
-            parts.append(((lefts[:, None] << bits) | rights).ravel())
-        return np.concatenate(parts)
+def packed(listed: oracle.Factored) -> np.ndarray:
+    """Packed barcodes in the order of the rows."""
+    parts = []
+    for lefts, rights in listed.blocks():
+        bits = np.uint64(2 * len(rights[0]))
+        left, right = (barcodes.pack(ascii_rows(words))[0] for words in (lefts, rights))
+        parts.append(((left[:, None] << bits) | right).ravel())
+    return np.concatenate(parts)
 
 
 REAL = {"10x_v1_737K-april-2014_rc": (14, 1), "10x_v2_737K-august-2016": (16, 1), "10x_v3_3M-february-2018": (16, 1),
@@ -416,9 +382,9 @@ REAL = {"10x_v1_737K-april-2014_rc": (14, 1), "10x_v2_737K-august-2016": (16, 1)
 @pytest.mark.real
 @pytest.mark.parametrize("name", REAL)
 def test_real_lists_agree_with_the_oracle(name: str, public_data: Path) -> None:
-    listed = Factored(public_data / "barcode-lists-factored" / f"{name}.blocks.tsv.gz")
+    listed = oracle.Factored(public_data / "barcode-lists-factored" / f"{name}.blocks.tsv.gz")
     length, blocks = REAL[name]
-    codes = listed.codes()
+    codes = packed(listed)
     built = w.whitelist(codes, length)
     assert (built.n, built.blocks) == (len(listed), blocks)
     assert built.nbytes - (0 if built.order is None else built.order.nbytes) < 4_000_000

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 BASES = "ACGT"
 STATES = ("exact", "corrected", "ambiguous", "none", "n")
@@ -127,3 +130,41 @@ def product_blocks(whitelist: Sequence[str], cut: int) -> int | None:
         rights.setdefault(barcode[:cut], set()).add(barcode[cut:])
     sets = {frozenset(s) for s in rights.values()}
     return len(sets) if sum(map(len, sets)) == len(frozenset().union(*sets)) else None
+
+
+class Factored(Mapping[str, int]):
+    """A real list as its blocks of words: barcode to row of the expansion, by two dictionaries of half-words."""
+
+    def __init__(self, path: Path) -> None:
+        self._left: dict[str, tuple[int, int]] = {}
+        self._right: dict[str, tuple[int, int]] = {}
+        self._words: dict[tuple[int, str], list[str]] = {}
+        with gzip.open(path, "rt") as handle:
+            next(handle)
+            for line in handle:
+                block, side, word = line.split()
+                self._words.setdefault((int(block), side), []).append(word)
+        offset = 0
+        for block in sorted({b for b, _ in self._words}):
+            lefts, rights = self._words[block, "L"], self._words[block, "R"]
+            self._left |= {x: (block, offset + i * len(rights)) for i, x in enumerate(lefts)}
+            self._right |= {x: (block, i) for i, x in enumerate(rights)}
+            offset += len(lefts) * len(rights)
+        self._n, self._cut = offset, len(next(iter(self._left)))
+
+    def __getitem__(self, barcode: str) -> int:
+        left, right = self._left.get(barcode[: self._cut]), self._right.get(barcode[self._cut :])
+        if left is None or right is None or left[0] != right[0]:
+            raise KeyError(barcode)
+        return left[1] + right[1]
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __iter__(self) -> Iterator[str]:
+        for lefts, rights in self.blocks():
+            yield from (a + b for a, b in itertools.product(lefts, rights))
+
+    def blocks(self) -> list[tuple[list[str], list[str]]]:
+        """Left and right words of each block."""
+        return [(self._words[b, "L"], self._words[b, "R"]) for b in sorted({b for b, _ in self._words})]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from scipy.integrate import quad
 
@@ -115,5 +116,5 @@ def log10_bayes_factor(x, n, leak):
     low, high = math.log(1e-7), math.log(1e-1)
     points = [low + i * (high - low) / 40 for i in range(41)]
     present = sum(quad(lambda u: poisson(x, n * math.exp(u) + leak), a, b, epsabs=0, epsrel=1e-10)[0]
-                  for a, b in zip(points[:-1], points[1:], strict=True)) / (high - low)
+                  for a, b in pairwise(points)) / (high - low)
     return math.log10(present / poisson(x, leak))

@@ -83,3 +83,12 @@ def test_empty_droplets_have_the_rate_of_the_soup() -> None:
     assert rate["apheresis"] == 0
     for sample in ("tumor", "tumor_sorted"):
         assert rate[sample] == pytest.approx(0.02 * content[sample], rel=0.15)
+
+
+def test_flagged_doublets_are_doublets_of_two_t_cells() -> None:
+    obs = simulate_library(Params(doublets=0.2, flagged=0.5), seed=9).obs
+    flagged = (obs["clone_status"] == "doublet").to_numpy()
+    assert obs.loc[flagged, "truth_doublet"].all() and (obs.loc[flagged, "subset"] == "T").all()
+    twice = ((obs["subset"] == "T") & obs["truth_doublet"]).to_numpy()
+    assert 0.4 < flagged.sum() / twice.sum() < 0.55
+    assert not (simulate_library(seed=9).obs["clone_status"] == "doublet").any()

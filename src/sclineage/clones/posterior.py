@@ -22,6 +22,7 @@ from .rates import Rates
 
 MOST_CLONES = 6  # candidates per cell; the largest stay
 SECOND = np.array([0.01, 0.2])  # share of clones with a second productive chain: TRB, TRA
+STRAY = 0.5  # cells that a sight of an anchor in a cell of another clone counts for
 SMOOTH = 5.0  # cells that the patient's frequency of a clone counts for in each sample
 NONE, SINGLE, NEW, PAIR = 0, 1, 2, 3
 
@@ -40,9 +41,9 @@ class Posterior(NamedTuple):
     p_doublet, p_new, p_none
         float64: posterior of all doublets together, of a clone of its own, of no chain of its own.
     clone, p_clone
-        int64, float64: likeliest clone of a single cell (-1 without) and its posterior.
-    next_clone
-        int64: second likeliest.
+        int64, float64: likeliest clone of a single cell (-1 without), and its posterior.
+    p_holds
+        float64: P(a cell of the likeliest single-cell explanation's clone is in it, alone or beside another).
     owner
         int64 (E): under the likeliest hypothesis, 0 ambient, 1 or 2 the first or second clone.
     own
@@ -58,7 +59,7 @@ class Posterior(NamedTuple):
     p_none: np.ndarray
     clone: np.ndarray
     p_clone: np.ndarray
-    next_clone: np.ndarray
+    p_holds: np.ndarray
     owner: np.ndarray
     own: np.ndarray
 
@@ -79,23 +80,23 @@ def posterior(obs: Observed, nuclei: Nuclei, rates: Rates, assigned: np.ndarray,
         Number of samples.
     """
     n, n_entries = obs.sample.size, obs.chain.size
-    ints = [np.full(n, -1, np.int64) for _ in range(5)]
-    floats = [np.zeros(n) for _ in range(5)]
+    ints = [np.full(n, -1, np.int64) for _ in range(4)]
+    floats = [np.zeros(n) for _ in range(6)]
     owner, own = np.zeros(n_entries, np.int64), np.zeros(n_entries)
     _all_cells(obs, nuclei, rates, assigned, mine.astype(np.uint8), n_samples, *ints, *floats, owner, own)
-    kind, first, second, clone, next_clone = ints
-    p, p_doublet, p_new, p_none, p_clone = floats
-    return Posterior(kind, first, second, p, p_doublet, p_new, p_none, clone, p_clone, next_clone, owner, own)
+    kind, first, second, clone = ints
+    p, p_doublet, p_new, p_none, p_clone, p_holds = floats
+    return Posterior(kind, first, second, p, p_doublet, p_new, p_none, clone, p_clone, p_holds, owner, own)
 
 
 @njit(cache=True, parallel=True)
-def _all_cells(obs, nuclei, rates, assigned, mine, n_samples, kind, first, second, clone, next_clone,  # type: ignore[no-untyped-def]
-               p, p_doublet, p_new, p_none, p_clone, owner, own):
+def _all_cells(obs, nuclei, rates, assigned, mine, n_samples, kind, first, second, clone,  # type: ignore[no-untyped-def]
+               p, p_doublet, p_new, p_none, p_clone, p_holds, owner, own):
     for i in prange(obs.sample.size):
         lo, hi = obs.ptr[i], obs.ptr[i + 1]
         if hi > lo:
-            _one_cell(obs, nuclei, rates, assigned, mine, n_samples, i, kind, first, second, clone, next_clone,
-                      p, p_doublet, p_new, p_none, p_clone, owner[lo:hi], own[lo:hi])
+            _one_cell(obs, nuclei, rates, assigned, mine, n_samples, i, kind, first, second, clone, p,
+                      p_doublet, p_new, p_none, p_clone, p_holds, owner[lo:hi], own[lo:hi])
 
 
 @njit(cache=True)
@@ -196,8 +197,11 @@ def _fill_new(obs, nuclei, rates, assigned, i, term, extra, slot):  # type: igno
         locus, chain = obs.locus[e], obs.chain[e]
         chance = nuclei.chance[chain]
         if locus == 0:  # cells that share the beta but not the alpha: sisters before the alpha rearranged
-            others = nuclei.anchored[chain] - nuclei.anchored_by[i] * (nuclei.anchor_of[i] == chain)
-            chance += nuclei.sister[chain] * max(others, 0.0) / max(nuclei.total, 1.0) / rates.new[s]
+            anchor = nuclei.canonical[chain]
+            others = nuclei.anchored[anchor] - (assigned[i] >= 0 and nuclei.anchor[assigned[i]] == anchor)
+            # a clone known only from doublets and ambient chains is a clone nevertheless
+            likely = nuclei.sister[anchor] * others if others > 0 else STRAY * (nuclei.seen[chain] - 1)
+            chance += likely / max(nuclei.total, 1.0) / rates.new[s]
         term[e - lo] = rates.capture[s, locus] * rates.own_umi[s, locus, obs.umi_class[e]] * chance
     for locus in range(2):
         lost = 1.0 - rates.capture[s, locus]
@@ -209,24 +213,24 @@ def _fill_new(obs, nuclei, rates, assigned, i, term, extra, slot):  # type: igno
 
 
 @njit(cache=True)
-def _mass(a, b, n, locus, ambient, term, extra, slot, mass_a, mass_b):  # type: ignore[no-untyped-def]
+def _mass(a, b, n, locus, ambient, term, extra, slot, own, owner):  # type: ignore[no-untyped-def]
     """Sum over all ways to share n entries between party a, party b (-1: none) and the ambient; see the module.
 
-    `mass_a` and `mass_b` receive, per entry, the part of the sum in which that party owns it.
+    `own` receives, per entry, the part of the sum in which it is not ambient; `owner` the likeliest way to share:
+    0 ambient, 1 party a, 2 party b.
     """
     sources = 2 if b < 0 else 3
-    total = 0.0
+    total, most = 0.0, 0.0
     used = np.zeros((2, 2), np.int64)
-    owned = np.zeros(MOST_CHAINS, np.int64)
-    mass_a[:] = 0.0
-    mass_b[:] = 0.0
+    way = np.zeros(MOST_CHAINS, np.int64)
+    own[:] = 0.0
     for code in range(sources ** n):
         rest, w, n_a, n_b = code, 1.0, 0, 0
         used[:] = 0
         for e in range(n):
             source = rest % sources
             rest //= sources
-            owned[e] = source
+            way[e] = source
             if source == 0:
                 w *= ambient[e]
                 continue
@@ -241,72 +245,91 @@ def _mass(a, b, n, locus, ambient, term, extra, slot, mass_a, mass_b):  # type: 
             continue
         total += w
         for e in range(n):
-            if owned[e] == 1:
-                mass_a[e] += w
-            elif owned[e] == 2:
-                mass_b[e] += w
+            if way[e] > 0:
+                own[e] += w
+        if w > most:
+            most = w
+            for e in range(n):
+                owner[e] = way[e]
     return total
 
 
 @njit(cache=True)
-def _one_cell(obs, nuclei, rates, assigned, mine, n_samples, i, kind, first, second, clone, next_clone,  # type: ignore[no-untyped-def]
-              p, p_doublet, p_new, p_none, p_clone, owner, own):
-    lo, hi, s = obs.ptr[i], obs.ptr[i + 1], obs.sample[i]
-    n = hi - lo
-    party = np.full(MOST_CLONES, -1, np.int64)
+def _fill_parties(obs, nuclei, rates, assigned, mine, n_samples, i, party, prior, base, term, extra, slot):  # type: ignore[no-untyped-def]
+    """Candidates of cell i, and behind them the clone of its own: prior, base and terms. Returns their number."""
+    s = obs.sample[i]
     n_clones = _candidates(obs, nuclei, assigned, i, party)
-    term, extra = np.zeros((MOST_CLONES + 1, n)), np.zeros((MOST_CLONES + 1, n), np.uint8)
-    slot, base = np.zeros((MOST_CLONES + 1, 2, 3)), np.zeros(MOST_CLONES + 1)
-    prior = np.zeros(MOST_CLONES + 1)
-    for c in range(n_clones):
-        prior[c] = _clone_frequency(nuclei, party[c], s, 1.0 if assigned[i] == party[c] else 0.0, rates.n[s], n_samples)
-        base[c] = _fill_clone(obs, nuclei, rates, assigned, mine, i, party[c], term[c], extra[c], slot[c])
+    for k in range(n_clones):
+        own = 1.0 if assigned[i] == party[k] else 0.0
+        prior[k] = _clone_frequency(nuclei, party[k], s, own, rates.n[s], n_samples)
+        base[k] = _fill_clone(obs, nuclei, rates, assigned, mine, i, party[k], term[k], extra[k], slot[k])
     prior[n_clones] = rates.new[s]
     base[n_clones] = _fill_new(obs, nuclei, rates, assigned, i, term[n_clones], extra[n_clones], slot[n_clones])
-    ambient = np.empty(n)
+    return n_clones
+
+
+@njit(cache=True)
+def _ambient_terms(obs, rates, i, ambient):  # type: ignore[no-untyped-def]
+    """Factor of each entry as ambient, into `ambient`. Returns the likelihood that all are, with its prior."""
+    s, lo = obs.sample[i], obs.ptr[i]
     nothing = rates.none[s]
-    for e in range(n):
-        ambient[e] = rates.ambient[s, obs.locus[lo + e]] * obs.share[lo + e] * rates.ambient_umi[s, obs.umi_class[lo + e]]
+    for e in range(ambient.size):
+        umi = rates.ambient_umi[s, obs.umi_class[lo + e]]
+        ambient[e] = rates.ambient[s, obs.locus[lo + e]] * obs.share[lo + e] * umi
         nothing *= ambient[e]
-    mass_a, mass_b, locus = np.empty(n), np.empty(n), obs.locus[lo:hi]
-    total, doublets, best, best_a, best_b = nothing, 0.0, nothing, -1, -1
-    top, runner = 0.0, 0.0
-    for a in range(n_clones + 1):
-        weight = prior[a] * base[a]
-        w = weight * _mass(a, -1, n, locus, ambient, term, extra, slot, mass_a, mass_b)
-        total += w
-        own += weight * mass_a
-        if a == n_clones:
-            p_new[i] = w
-        elif w > top:
-            next_clone[i], runner = clone[i], top
-            clone[i], top = party[a], w
-        elif w > runner:
-            next_clone[i], runner = party[a], w
-        if w > best:
-            best, best_a, best_b = w, a, -1
-        for b in range(a, n_clones + 1):
-            if n < 2 or (b == a and a < n_clones):
+    return nothing
+
+
+@njit(cache=True)
+def _one_cell(obs, nuclei, rates, assigned, mine, n_samples, i, kind, first, second, clone, p,  # type: ignore[no-untyped-def]
+              p_doublet, p_new, p_none, p_clone, p_holds, owner, own):
+    n, locus, delta = owner.size, obs.locus[obs.ptr[i]:obs.ptr[i + 1]], rates.doublet[obs.sample[i]]
+    party, prior, base = np.full(MOST_CLONES, -1, np.int64), np.zeros(MOST_CLONES + 1), np.zeros(MOST_CLONES + 1)
+    term, extra = np.zeros((MOST_CLONES + 1, n)), np.zeros((MOST_CLONES + 1, n), np.uint8)
+    slot, ambient, part, way = np.zeros((MOST_CLONES + 1, 2, 3)), np.empty(n), np.empty(n), np.zeros(n, np.int64)
+    holds, lead = np.zeros(MOST_CLONES + 1), 0
+    last = _fill_parties(obs, nuclei, rates, assigned, mine, n_samples, i, party, prior, base, term, extra, slot)
+    nothing = _ambient_terms(obs, rates, i, ambient)
+    total, doublets, best, best_a, best_b, top = nothing, 0.0, nothing, -1, -1, 0.0
+    for b in range(-1, last + 1):  # single cells first: b = -1
+        for a in range(last + 1):
+            if b >= 0 and (b < a or n < 2 or (b == a and a < last)):
                 continue
-            both = rates.doublet[s] * prior[a] * prior[b] * base[a] * base[b] * (1.0 if a == b else 2.0)
-            w = both * _mass(a, b, n, locus, ambient, term, extra, slot, mass_a, mass_b)
+            weight = prior[a] * base[a]
+            if b >= 0:
+                weight *= delta * prior[b] * base[b] * (1.0 if a == b else 2.0)
+            w = weight * _mass(a, b, n, locus, ambient, term, extra, slot, part, way)
             total += w
-            doublets += w
-            own += both * (mass_a + mass_b)
+            own += weight * part
+            holds[a] += w * (a < last or b < 0 or way[lead] > 0)
             if w > best:
                 best, best_a, best_b = w, a, b
+                owner[:] = way
+            if b >= 0:
+                doublets += w
+                holds[b] += w * (a < b and (b < last or way[lead] == 2))
+            elif a == last:
+                p_new[i] = w
+                lead = _lead_anchor(locus, way)
+            elif w > top:
+                clone[i], top = party[a], w
     if best_a >= 0:
-        _mass(best_a, best_b, n, locus, ambient, term, extra, slot, mass_a, mass_b)
-        whole = best / (prior[best_a] * base[best_a])
-        if best_b >= 0:
-            whole /= rates.doublet[s] * prior[best_b] * base[best_b] * (1.0 if best_a == best_b else 2.0)
-        for e in range(n):
-            ambient_part = whole - mass_a[e] - mass_b[e]
-            owner[e] = 0 if ambient_part >= max(mass_a[e], mass_b[e]) else 1 if mass_a[e] >= mass_b[e] else 2
-    kind[i] = NONE if best_a < 0 else PAIR if best_b >= 0 else NEW if best_a == n_clones else SINGLE
-    first[i] = party[best_a] if 0 <= best_a < n_clones else -1
-    second[i] = party[best_b] if 0 <= best_b < n_clones else -1
+        first[i] = party[best_a] if best_a < last else -1
+        second[i] = party[best_b] if 0 <= best_b < last else -1
+    kind[i] = NONE if best_a < 0 else PAIR if best_b >= 0 else NEW if best_a == last else SINGLE
+    likeliest = last
+    for a in range(last):
+        if clone[i] == party[a] and top > p_new[i]:
+            likeliest = a
     own /= total
-    p[i], p_doublet[i], p_none[i] = best / total, doublets / total, nothing / total
-    p_new[i] /= total
-    p_clone[i] = top / total
+    p[i], p_doublet[i], p_none[i], p_new[i] = best / total, doublets / total, nothing / total, p_new[i] / total
+    p_clone[i], p_holds[i] = top / total, holds[likeliest] / total
+
+
+@njit(cache=True)
+def _lead_anchor(locus, way):  # type: ignore[no-untyped-def]
+    """Anchor entry with the most UMIs that party a owns (the first entry where there is none)."""
+    for e in range(way.size):
+        if locus[e] == 0 and way[e] == 1:
+            return e
+    return 0

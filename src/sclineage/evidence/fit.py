@@ -16,7 +16,6 @@ from .library import Library
 from .signal import ThetaPrior
 
 ROUNDS = 3
-MIN_INFORMATION = 10.0  # information on log theta from which a library's own estimate may inform others
 MAX_DOUBLETS = 0.4
 
 
@@ -137,7 +136,7 @@ def theta_prior(design: Design, sample: str, fitted: Fitted) -> ThetaPrior:
         return ThetaPrior(_centre([(fitted.declared[s][0], 0.0) for s in own]), signal.WITHIN_WELL, "same_library")
     known = {s: (lib.signal.theta, lib.signal.spread) for s, lib in fitted.libraries.items()
              if s != sample and lib.p_clear >= identify.CLEAR
-             and lib.signal.spread < MIN_INFORMATION**-0.5}
+             and lib.signal.spread < signal.MIN_INFORMATION**-0.5}
     pairs = [known[s] for s in sorted(known) if design.paired(sample, s)]
     if pairs:
         return ThetaPrior(_centre(pairs), signal.BETWEEN, "paired")

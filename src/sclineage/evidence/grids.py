@@ -21,6 +21,7 @@ SM = np.array([0.03, 0.07, 0.15, 0.3])  # mean silent share of carrying cells
 TAU = np.array([0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.1])  # log-sd of expression between clones
 F_EDGES = np.linspace(0.02, 1.0, 50)
 F_MIDS = (F_EDGES[1:] + F_EDGES[:-1]) / 2
+DEFAULT_TAU = 0.5
 REFERENCE_SM = 0.2  # Bayes factors pay for more silencing than sorted controls show
 TAIL, REFERENCE_TAIL = 0.05, 0.15  # share of the expression prior that is flat over the grid
 REFERENCE_TAU = 0.5  # least spread of expression in Bayes factors

@@ -21,7 +21,7 @@ from .library import Library
 
 CLEAR = 0.95
 PRIOR_CLEAR = 0.8
-SIZES = (np.inf, 5.0, 2.0)  # sizes of a background that explains everything
+SIZES = (np.inf, 5.0, 3.0, 2.0, 1.5, 1.0, 0.5)  # sizes of a background that explains everything
 BETWEEN = 0.7  # log-sd of the misassignment rate between libraries of one chemistry and reference
 MIN_CELLS = 50
 MEASURED = 0.15  # log-sd of a background whose rate is the library's own mean
@@ -45,7 +45,7 @@ def compare(design: Design, cells: Cells, library: Library, others: dict[str, Li
             device: Device | None = "cpu") -> Library:
     """Fill `p_clear`, `compared` and `alternative` of a library."""
     if not must_compare(design, library) or library.keys.count.max(initial=0) == 0:
-        return replace(library, p_clear=1.0, compared=False, alternative=None)
+        return replace(library, p_clear=1.0, compared=False, alternative=None, other_hypotheses=None)
     rows, strata = library.rows, library.rows.strata
     use = rows.weights * (strata > 0)  # cells with a receptor are surely T cells
     if (use * rows.sets.sizes).sum() < MIN_CELLS:
@@ -53,16 +53,31 @@ def compare(design: Design, cells: Cells, library: Library, others: dict[str, Li
     found = lib_module.row_evidence(library, device=device)
     own = prior.log_evidence(found.log, library.hypotheses[strata], use)
     backgrounds = [everything(library, size) for size in SIZES]
-    logs = []
+    logs, shares = [], []
     for background in backgrounds:
         seen = lib_module.row_evidence(library, background=background, device=device)
-        shares = prior.fit(seen.log, strata, rows.weights)
-        logs.append(prior.log_evidence(seen.log, shares[strata], use))
-    against = max(logs) + refutation(design, cells, library, others)
+        shares.append(prior.fit(seen.log, strata, rows.weights))
+        logs.append(prior.log_evidence(seen.log, shares[-1][strata], use))
+    free = -np.inf if design.table.loc[library.name, "depth_known"] else shapeless(library, use)
+    against = max(*logs, free) + refutation(design, cells, library, others)
     both = np.array([np.log(PRIOR_CLEAR) + own, np.log(1 - PRIOR_CLEAR) + against])
     p_clear = float(np.exp(both[0] - logsumexp(both)))
-    return replace(library, p_clear=p_clear, compared=True,
-                   alternative=None if p_clear >= CLEAR else backgrounds[int(np.argmax(logs))])
+    best, doubt = int(np.argmax(logs)), p_clear < CLEAR
+    return replace(library, p_clear=p_clear, compared=True, alternative=backgrounds[best] if doubt else None,
+                   other_hypotheses=shares[best] if doubt else None)
+
+
+def shapeless(library: Library, weights: np.ndarray) -> float:
+    """Log evidence of counts that are alike in all cells, whatever their distribution (BIC penalty).
+
+    Without depths, cells of different sizes make background look like a mixture; only counts that go together within
+    clones speak for a CAR then.
+    """
+    sets = library.rows.sets
+    cells = np.repeat(weights, np.diff(sets.indptr)) * sets.counts
+    seen = np.bincount(library.keys.count[sets.keys], cells)
+    seen = seen[seen > 0]
+    return float((seen * np.log(seen / seen.sum())).sum() - 0.5 * (seen.size - 1) * np.log(seen.sum()))
 
 
 def refutation(design: Design, cells: Cells, library: Library, others: dict[str, Library]) -> float:

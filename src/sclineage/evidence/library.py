@@ -78,8 +78,8 @@ class Library:
         P(mt = 0): not all of the library's CAR molecules are background; 1 where it need not be asked.
     compared
         Whether that comparison was made.
-    alternative
-        The background that explains everything, where it is not excluded.
+    alternative, other_hypotheses
+        The background that explains everything, where it is not excluded, and the share of the hypotheses under it.
     """
 
     name: str
@@ -96,6 +96,7 @@ class Library:
     p_clear: float = 1.0
     compared: bool = False
     alternative: Background | None = None
+    other_hypotheses: np.ndarray | None = None
 
     @property
     def weights(self) -> units.Weights:
@@ -173,7 +174,11 @@ def spread_of_expression(library: Library, *, device: Device | None = "cpu") -> 
 
 
 def maximisation(library: Library, carrying: Histogram) -> Library:
-    """Signal from the cells weighted by their probability to carry the CAR."""
+    """Signal from the cells weighted by their probability to carry the CAR, where they tell something."""
+    known = library.theta_prior
+    if signal.information(carrying, known.theta, signal.SIZE) < signal.MIN_INFORMATION:
+        held = Signal(known.theta, signal.SIZE, signal.SIGMA_A / (signal.SIGMA_A + signal.SIGMA_B), known.sd)
+        return replace(library, signal=held, size=signal.within_clone(signal.SIZE, grids.DEFAULT_TAU))
     fitted = signal.fit(carrying, library.background, library.theta_prior, start=library.signal)
     tau = float(library.tau @ grids.TAU)
     return replace(library, signal=fitted, size=signal.within_clone(fitted.size, tau))

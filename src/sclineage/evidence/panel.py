@@ -137,12 +137,13 @@ def _weights_of(panel: Panel, members: tuple[int, ...]) -> Weights:
                          spread=float(np.sqrt(share @ [lib.signal.spread**2 for lib in libs])))
 
 
-def _priors(panel: Panel, code: np.ndarray, n_units: int, strata: np.ndarray) -> np.ndarray:
+def _priors(panel: Panel, code: np.ndarray, n_units: int, strata: np.ndarray, *, other: bool = False) -> np.ndarray:
     """Prior of every unit: mean over its cells of their libraries' priors for a unit of its size."""
     used = code >= 0
     cells = np.zeros((n_units, len(panel.libraries)))
     np.add.at(cells, (code[used], panel.library_of_cell[used]), 1.0)
-    by_library = np.stack([lib.hypotheses for lib in panel.libraries])  # (libraries, strata, 3)
+    by_library = np.stack([lib.other_hypotheses if other and lib.other_hypotheses is not None else lib.hypotheses
+                           for lib in panel.libraries])  # (libraries, strata, 3)
     out = np.einsum("ul,luh->uh", cells / np.maximum(cells.sum(axis=1), 1)[:, None], by_library[:, strata])
     out[cells.sum(axis=1) == 0] = prior.BASE
     return out
@@ -172,7 +173,8 @@ def assess(panel: Panel, code: np.ndarray, n_units: int, *, has_clone: np.ndarra
     base, base_post, members = _under(panel.table, panel.middle, sets, groups, group, shares, device)
     state, f, m, other = base_post.state, base_post.f, base_post.m, None
     if panel.other_table is not None and panel.other_middle is not None:
-        other, other_post, there = _under(panel.other_table, panel.other_middle, sets, groups, group, shares, device)
+        moved = _priors(panel, code, n_units, strata, other=True)
+        other, other_post, there = _under(panel.other_table, panel.other_middle, sets, groups, group, moved, device)
         p = doubt[:, None]
         state = p * state + (1 - p) * other_post.state
         f, m = p * f + (1 - p) * other_post.f, p * m + (1 - p) * other_post.m

@@ -13,6 +13,7 @@ from .keys import Histogram
 THETA, THETA_SD = 4e-4, 0.8  # UMIs per gene-expression UMI over published 5' libraries, where nothing was measured
 BETWEEN = 0.6  # log-sd of theta between libraries, of one patient or of several
 WITHIN_WELL = 0.5  # log-sd between a declared control and the patient's cells in the same GEM well
+MIN_INFORMATION = 10.0  # on log theta: what a library's own cells must tell before its theta is fitted or lent
 SIZE, SIZE_SD = 4.0, 0.6
 SIGMA_A, SIGMA_B = 1.0, 12.0  # Beta prior of the silent share among sorted cells
 _MEANS = np.geomspace(1 / 8, 8, 7)

@@ -290,9 +290,10 @@ def nothing(patient: Patient) -> Result:
                           for c in schema.CAR_CLONES})
     frame["patient"], frame["clone_id"] = patient.name, [names[k] for k in keep]
     frame["car_verdict"], frame["car_reason"], frame["car_n_informative"] = "indeterminate", "not_assessed", 0
-    missing = np.full(cells.clone.size, np.nan)
-    per_cell = pd.DataFrame({"car_umi": cells.count, "car_bg_expected": missing, "car_p": missing,
-                             "car_p_cell_only": missing, "car_call": "", "car_product": ""})
+    p = np.where(cells.usable & cells.negative, 0.0, np.nan)
+    per_cell = pd.DataFrame({"car_umi": cells.count, "car_bg_expected": np.full(p.size, np.nan), "car_p": p,
+                             "car_p_cell_only": p, "car_call": np.where(np.isfinite(p), "unlikely", ""),
+                             "car_product": ""})
     rows = schema.empty("clone_car")
     table = samples(patient.design, cells, {}, None)
     empty = pd.DataFrame({c: pd.Series(dtype=object if c in WHAT_IF[:3] else np.float64) for c in WHAT_IF})

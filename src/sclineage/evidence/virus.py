@@ -64,10 +64,10 @@ class Viral:
 def artefacts(viral: Viral) -> np.ndarray:
     """Features that are positive where there is no virus, bool (f,); learnt from the data, the worst first.
 
-    A feature is an artefact when it is (a) over-represented at least five-fold among the molecules of cells that show
-    no infection otherwise (and of empties and declared negatives), against its share in infected cells, (b) not seen
-    together with other viral features, and (c) flat over the groups of cells; or when declared negative cells show it
-    at a fifth of its rate elsewhere or more. Only features that stay after each removal are compared further.
+    A feature is an artefact when it is (a) over-represented at least five-fold among what cells show that are not
+    infected otherwise (and empties, and declared negatives), against its share of the molecules of infected cells, of
+    which soup is made, (b) not seen together with other viral features, and (c) flat over the groups of cells; or when
+    declared negative cells show it at a fifth of its rate elsewhere or more.
     """
     out = from_negatives(viral)
     while True:
@@ -102,9 +102,9 @@ def _worst(viral: Viral, dropped: np.ndarray) -> int:
 
 
 def _excess(viral: Viral, dropped: np.ndarray, f: int, rich: np.ndarray) -> float:
-    """P-value of the feature's share among the molecules of uninfected cells and empties; 1 where below five-fold."""
+    """P-value of the feature's share of what uninfected cells and empties show; 1 where below five-fold."""
     keep = ~dropped
-    poor = viral.counts[~rich].sum(axis=0) + viral.empty_umi.sum(axis=0)
+    poor = (viral.counts[~rich] > 0).sum(axis=0) + viral.empty_umi.sum(axis=0)  # cells: one burst is no artefact
     infected = viral.counts[rich].sum(axis=0)
     k, n = int(poor[f]), int(poor[keep].sum())
     share = (infected[f] + 0.5) / (infected[keep].sum() + 0.5 * max(2, int(keep.sum())))

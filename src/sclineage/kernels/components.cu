@@ -1,29 +1,7 @@
 // Connected components on the device; the contract is in components.py. No kernel has a barrier.
 // Bytes moved: 8 per edge and, for each step up a tree, 4; trees stay shallow because paths are halved on the way.
 
-__device__ int root(int* parent, int node) {
-    for (;;) {
-        int above = ((volatile int*)parent)[node];
-        if (above == node) return node;
-        int higher = ((volatile int*)parent)[above];
-        if (higher != above) atomicCAS(&parent[node], above, higher);
-        node = higher;
-    }
-}
-
-// The larger root goes under the smaller one: parents only decrease, so the result does not depend on the order.
-__device__ void unite(int* parent, int first, int second) {
-    for (;;) {
-        int high = root(parent, first), low = root(parent, second);
-        if (high == low) return;
-        if (high < low) {
-            int swap = high;
-            high = low;
-            low = swap;
-        }
-        if (atomicCAS(&parent[high], high, low) == high) return;
-    }
-}
+#include "union_find.cuh"
 
 // One thread per edge.
 extern "C" __global__ void unite_edges(int* parent, const int* __restrict__ first, const int* __restrict__ second,

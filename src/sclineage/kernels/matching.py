@@ -20,7 +20,8 @@ POLICIES = ("cellranger", "unique", "calibrated")
 Policy = Literal["cellranger", "unique", "calibrated"]
 _NO_QUALITY = 33 + 33  # the quality byte that stands for all when none are given
 
-__all__ = ["POLICIES", "STATES", "Calibration", "Match", "Policy", "calibrate", "match", "settle"]
+__all__ = ["POLICIES", "STATES", "Calibration", "ErrorTally", "Match", "Policy", "barcode_weights", "calibrate",
+           "decide", "junk_share", "match", "ratio_bins", "settle", "weigh"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +76,54 @@ def _there(array: np.ndarray | None, device: Place) -> Any:
 _PRIOR_BASES = 1000.0  # bases that the nominal error rate of a quality counts for
 _MASS_BINS = 64  # bins per factor of two of the likelihood ratio
 _MIN_WEIGHT = 1e-6
+_NO_MASS = np.iinfo(np.int64).min
 
 
-def _error_rates(qualities: Any | None, exact: np.ndarray, state: np.ndarray, changed: np.ndarray, length: int,
-                 ) -> tuple[np.ndarray, float]:
-    """Error rate by quality byte, and per base; ambiguous reads are taken to err like the corrected ones."""
-    corrected = np.flatnonzero((state == CORRECTED) & (changed >= 0))
-    bases, wrong = np.zeros(256, np.int64), np.zeros(256, np.int64)
-    used = np.concatenate([np.flatnonzero(exact >= 0), corrected])
-    if qualities is None:
-        bases[_NO_QUALITY], wrong[_NO_QUALITY] = used.size * length, corrected.size
-    else:
-        quality_histogram(qualities, used, bases)
-        wrong += np.bincount(qualities[corrected, changed[corrected]], minlength=256)
-    unresolved = np.count_nonzero(state == AMBIGUOUS)
-    scale = (corrected.size + unresolved) / corrected.size if corrected.size else 1.0
-    nominal = np.clip(10.0 ** (-(np.arange(256) - 33) / 10.0), 1e-5, 0.75)
-    rates = (wrong * scale + _PRIOR_BASES * nominal) / (bases + _PRIOR_BASES)
-    return rates, float(wrong.sum() * scale / max(bases.sum(), 1))
+@dataclass(slots=True)
+class ErrorTally:
+    """Bases read and misread by quality byte, summed over any parts of a library.
+
+    Attributes
+    ----------
+    bases, wrong
+        int64 (256,): bases of exact and corrected reads; those of them that were corrected.
+    corrected, unresolved
+        Reads corrected under ``cellranger``, and ambiguous ones, which are taken to err alike.
+    """
+
+    bases: np.ndarray
+    wrong: np.ndarray
+    corrected: int = 0
+    unresolved: int = 0
+
+    @classmethod
+    def empty(cls) -> ErrorTally:
+        """Tally of no read."""
+        return cls(np.zeros(256, np.int64), np.zeros(256, np.int64))
+
+    def add(self, qualities: np.ndarray | None, state: np.ndarray, changed: np.ndarray, length: int) -> None:
+        """Add reads with their state and changed position under ``cellranger``."""
+        corrected = np.flatnonzero((state == CORRECTED) & (changed >= 0))
+        used = np.flatnonzero((state == EXACT) | ((state == CORRECTED) & (changed >= 0)))
+        if qualities is None:
+            self.bases[_NO_QUALITY] += used.size * length
+            self.wrong[_NO_QUALITY] += corrected.size
+        else:
+            quality_histogram(qualities, used, self.bases)
+            self.wrong += np.bincount(qualities[corrected, changed[corrected]], minlength=256)
+        self.corrected += corrected.size
+        self.unresolved += int(np.count_nonzero(state == AMBIGUOUS))
+
+    def rates(self) -> tuple[np.ndarray, float]:
+        """Error rate by quality byte, shrunk to the nominal one, float64 (256,), and the plain rate per base."""
+        scale = (self.corrected + self.unresolved) / self.corrected if self.corrected else 1.0
+        nominal = np.clip(10.0 ** (-(np.arange(256) - 33) / 10.0), 1e-5, 0.75)
+        rates = (self.wrong * scale + _PRIOR_BASES * nominal) / (self.bases + _PRIOR_BASES)
+        return rates, float(self.wrong.sum() * scale / max(self.bases.sum(), 1))
 
 
-def _weights(counts: np.ndarray, whitelist: Whitelist, rate: float, device: Place) -> np.ndarray:
-    """Exact counts less the misreads expected from neighbours, plus the weight of a barcode never seen."""
+def barcode_weights(counts: np.ndarray, whitelist: Whitelist, rate: float, device: Place) -> np.ndarray:
+    """Reads of each barcode, float32: exact counts less misreads of neighbours, plus the weight of one never seen."""
     seen = np.flatnonzero(counts > 0)
     near = spill(seen, whitelist, counts=_there(counts, device), device=device)
     own = np.maximum(counts[seen] - _backend.to_host(near) * (rate / 3.0), 0.0)
@@ -106,19 +133,31 @@ def _weights(counts: np.ndarray, whitelist: Whitelist, rate: float, device: Plac
     return weights.astype(np.float32)
 
 
-def _junk_share(mass: np.ndarray, scale: np.ndarray, weight: float, length: int) -> float:
-    """Share of junk by EM on a histogram of the likelihood ratio (list : uniform), so that read order is nothing."""
+def ratio_bins(mass: np.ndarray, scale: np.ndarray, weight: float, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Histogram of the likelihood ratio list : uniform; bins (int64, ascending) and reads in them."""
     fraction, exponent = np.frexp(mass / scale * (4.0**length / weight))
     bins = exponent.astype(np.int64) * _MASS_BINS + np.floor(fraction * 2 * _MASS_BINS).astype(np.int64)
-    bins[mass == 0] = np.iinfo(np.int64).min
-    values, reads = np.unique(bins, return_counts=True)
-    exponents = (values - _MASS_BINS) // _MASS_BINS
-    ratio = np.ldexp((values - exponents * _MASS_BINS + 0.5) / (2 * _MASS_BINS), np.clip(exponents, -1000, 1000))
-    ratio[values == np.iinfo(np.int64).min] = 0.0
+    bins[mass == 0] = _NO_MASS
+    return np.unique(bins, return_counts=True)
+
+
+def junk_share(bins: np.ndarray, reads: np.ndarray) -> float:
+    """Share of junk by EM on the histogram of `ratio_bins`, so that the order of the reads is nothing."""
+    exponents = (bins - _MASS_BINS) // _MASS_BINS
+    ratio = np.ldexp((bins - exponents * _MASS_BINS + 0.5) / (2 * _MASS_BINS), np.clip(exponents, -1000, 1000))
+    ratio[bins == _NO_MASS] = 0.0
     junk = 0.01
     for _ in range(300):
         junk = float((reads * (junk / (junk + (1.0 - junk) * ratio))).sum() / max(reads.sum(), 1))
     return junk
+
+
+def weigh(codes: np.ndarray, n_at: np.ndarray, exact: np.ndarray, qualities: np.ndarray | None, whitelist: Whitelist, *,
+          weights: np.ndarray, error: np.ndarray, device: Place) -> tuple[np.ndarray, ...]:
+    """`barcodes.shares` from and to host arrays."""
+    found = shares(_there(codes, device), _there(n_at, device), _there(exact, device), _there(qualities, device),
+                   whitelist, weights=_there(weights, device), error=error, device=device)
+    return tuple(_backend.to_host(a) for a in found)
 
 
 def calibrate(codes: Any, n_at: Any, exact: Any, qualities: Any | None, whitelist: Whitelist, *, counts: np.ndarray,
@@ -150,13 +189,13 @@ def calibrate(codes: Any, n_at: Any, exact: Any, qualities: Any | None, whitelis
     first = correct(_there(codes[todo], device), _there(n_at[todo], device), _there(rows, device), whitelist,
                     counts=_there(counts, device), device=device)
     _, state[todo], _, changed[todo] = (_backend.to_host(a) for a in first)
-    error, rate = _error_rates(qualities, exact, state, changed, whitelist.length)
-    weights = _weights(counts, whitelist, rate, device)
-    weighed = shares(_there(codes, device), _there(n_at, device), _there(exact, device), _there(qualities, device),
-                     whitelist, weights=_there(weights, device), error=error, device=device)
-    out = tuple(_backend.to_host(a) for a in weighed)
+    tally = ErrorTally.empty()
+    tally.add(qualities, state, changed, whitelist.length)
+    error, rate = tally.rates()
+    weights = barcode_weights(counts, whitelist, rate, device)
+    out = weigh(codes, n_at, exact, qualities, whitelist, weights=weights, error=error, device=device)
     use = n_at != MANY_N
-    junk = _junk_share(out[4][use], out[5][use], float(weights.sum(dtype=np.float64)), whitelist.length)
+    junk = junk_share(*ratio_bins(out[4][use], out[5][use], float(weights.sum(dtype=np.float64)), whitelist.length))
     return Calibration(error, weights, junk), out
 
 
@@ -212,6 +251,33 @@ def match(sequences: np.ndarray, qualities: np.ndarray | None, whitelist: Whitel
         result = _two_passes(codes, n_at, exact, qualities, whitelist, counts, policy, device)
     ranks, state, posterior, changed = (_backend.to_host(a) for a in result)
     return Match(whitelist.rows(ranks), state, posterior, changed, _backend.to_host(counts))
+
+
+def decide(codes: np.ndarray, n_at: np.ndarray, exact: np.ndarray, qualities: np.ndarray | None,
+           whitelist: Whitelist, *, counts: np.ndarray, policy: Policy = "cellranger",
+           model: Calibration | None = None, device: Place = "cpu",
+           ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Ranks, states, posteriors and changed positions of some reads of a library whose counts are known.
+
+    Parameters
+    ----------
+    codes, n_at, exact, qualities
+        The reads, on the host; `exact` is the rank that `look_up` gave.
+    counts
+        int32 (barcodes,): exact reads of the whole library, by rank.
+    model
+        Error model of the library; needed for ``calibrated``.
+    """
+    if policy == "calibrated":
+        if model is None:
+            raise ValueError("the policy calibrated needs a model")
+        weighed = weigh(codes, n_at, exact, qualities, whitelist, weights=model.weights, error=model.error,
+                        device=device)
+        return settle(model, n_at, exact, weighed, whitelist.length)
+    found = _two_passes(_there(codes, device), _there(n_at, device), _there(exact.copy(), device), qualities, whitelist,
+                        _there(counts, device), policy, device)
+    ranks, state, posterior, changed = (_backend.to_host(a) for a in found)
+    return ranks, state, posterior, changed
 
 
 def _two_passes(codes: Any, n_at: Any, exact: Any, qualities: np.ndarray | None, whitelist: Whitelist, counts: Any,

@@ -16,8 +16,8 @@ from .sequences_bits import PER_WORD, RESIDUE_BITS, atomic_add, atomic_min, merg
     shifted, trailing_zeros
 from .sequences_distance import distance, edit_task_owns, field_range
 from .sequences_pack import Index
-from .sequences_plan import ALIGNED, BLOCKS, BRUTE, CROSS, DUPLICATES, GAP, KIND, LIMIT, LONG, MIDDLE, NO_FILTER, \
-    ROW0, ROW1, SELF, SHORT, TCRDIST, WILD, Metric, fill_masks, gap_range, table_bits, task_key
+from .sequences_plan import ALIGNED, BLOCKS, BRUTE, CROSS, DUPLICATES, GAP, KIND, LIMIT, LONG, MAP, MIDDLE, \
+    NO_FILTER, ROW0, ROW1, SELF, SHORT, TCRDIST, WILD, Metric, Plan, fill_masks, gap_range, table_bits, task_key
 
 LOG, FILL, UNITE, NEAREST = 0, 1, 2, 3
 TILE = 512
@@ -146,7 +146,7 @@ def mismatch_word(index: Index, metric: Metric, short: int, x: int, long: int, y
 
 
 @njit(cache=True)
-def _mismatched_blocks(index: Index, metric: Metric, task: np.ndarray, x: int, y: int) -> int:
+def _mismatched_blocks(index: Index, metric: Metric, plan: Plan, task: np.ndarray, x: int, y: int) -> int:
     """Blocks with a mismatch, as bits; -1 if there are more mismatches than the task allows."""
     count, mismatched = 0, 0
     for word in range(index.widths[task[SHORT]]):
@@ -156,7 +156,7 @@ def _mismatched_blocks(index: Index, metric: Metric, task: np.ndarray, x: int, y
             return -1
         while differing:
             at = word * PER_WORD + np.int64(trailing_zeros(differing)) // RESIDUE_BITS
-            mismatched |= 1 << (at % task[BLOCKS])
+            mismatched |= 1 << np.int64(plan.maps[task[MAP] + at])
             differing &= differing - _ONE
     return mismatched
 
@@ -176,11 +176,11 @@ def _earlier_gap(index: Index, metric: Metric, task: np.ndarray, x: int, y: int)
 
 
 @njit(cache=True)
-def owns(index: Index, metric: Metric, task: np.ndarray, x: int, y: int) -> bool:
+def owns(index: Index, metric: Metric, plan: Plan, task: np.ndarray, x: int, y: int) -> bool:
     """Whether this task is the one that reports row x of its short group with row y of its long group."""
     if task[MIDDLE] != ALIGNED:
-        return edit_task_owns(index, metric.cutoff, task, x, y)
-    mismatched = _mismatched_blocks(index, metric, task, x, y)
+        return edit_task_owns(index, metric.cutoff, task, plan.maps[task[MAP]:], x, y)
+    mismatched = _mismatched_blocks(index, metric, plan, task, x, y)
     if mismatched < 0 or not is_first_choice(mismatched, task[BLOCKS], task[LIMIT], task[WILD]):
         return False
     return not _earlier_gap(index, metric, task, x, y)
@@ -188,21 +188,22 @@ def owns(index: Index, metric: Metric, task: np.ndarray, x: int, y: int) -> bool
 
 # --- joins ------------------------------------------------------------------------------------------------------------
 @njit(cache=True)
-def _offer(index: Index, metric: Metric, task: np.ndarray, sink: Sink, cursor: np.ndarray, edits: np.ndarray, x: int,
-           y: int) -> None:
-    if owns(index, metric, task, x, y):
+def _offer(index: Index, metric: Metric, plan: Plan, task: np.ndarray, sink: Sink, cursor: np.ndarray,
+           edits: np.ndarray, x: int, y: int) -> None:
+    if owns(index, metric, plan, task, x, y):
         gap = distance(index, metric, task[SHORT], x, task[LONG], y, edits)
         if gap >= 0:
             _emit(index, sink, cursor, index.firsts[task[SHORT]] + x, index.firsts[task[LONG]] + y, gap)
 
 
 @njit(cache=True)
-def _join(index: Index, metric: Metric, task: np.ndarray, sink: Sink, cursor: np.ndarray, edits: np.ndarray,
+def _join(index: Index, metric: Metric, plan: Plan, task: np.ndarray, sink: Sink, cursor: np.ndarray, edits: np.ndarray,
           head: np.ndarray, following: np.ndarray) -> None:
     """Join equal keys of the two groups (CROSS) or within one group (SELF) through a chained hash table."""
     short, long = task[SHORT], task[LONG]
     masks = np.empty((3, index.widths[short]), dtype=np.uint64)
-    fill_masks(masks, index.lengths[short], metric.trim_left, metric.trim_right, task)
+    block_of = plan.maps[task[MAP]:task[MAP] + index.lengths[short]]
+    fill_masks(masks, block_of, metric.trim_left, metric.trim_right, task)
     bits = table_bits(index.counts[short])
     turn, merge = np.uint64(64 - bits), metric.kind == TCRDIST
     head[:1 << bits] = -1
@@ -213,7 +214,7 @@ def _join(index: Index, metric: Metric, task: np.ndarray, sink: Sink, cursor: np
         if itself:
             other = head[bucket]
             while other >= 0:
-                _offer(index, metric, task, sink, cursor, edits, other, x)
+                _offer(index, metric, plan, task, sink, cursor, edits, other, x)
                 other = following[other]
         following[x] = head[bucket]
         head[bucket] = x
@@ -227,7 +228,7 @@ def _join(index: Index, metric: Metric, task: np.ndarray, sink: Sink, cursor: np
         other = head[key >> turn]
         while other >= 0:
             if short != long or other != y:
-                _offer(index, metric, task, sink, cursor, edits, other, y)
+                _offer(index, metric, plan, task, sink, cursor, edits, other, y)
             other = following[other]
 
 
@@ -286,18 +287,18 @@ def table_rows(index: Index, tasks: np.ndarray) -> int:
 
 
 @njit(cache=True)
-def _do(index: Index, metric: Metric, task: np.ndarray, sink: Sink, cursor: np.ndarray, edits: np.ndarray,
+def _do(index: Index, metric: Metric, plan: Plan, task: np.ndarray, sink: Sink, cursor: np.ndarray, edits: np.ndarray,
         tables: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     if task[KIND] == DUPLICATES:
         _duplicates(index, task, sink, cursor)
     elif task[KIND] == BRUTE:
         _brute(index, metric, task, sink, cursor, edits, tables[2])
     else:
-        _join(index, metric, task, sink, cursor, edits, tables[0], tables[1])
+        _join(index, metric, plan, task, sink, cursor, edits, tables[0], tables[1])
 
 
 @njit(cache=True)
-def _work(index: Index, metric: Metric, tasks: np.ndarray, sink: Sink, counter: np.ndarray, rows: int,
+def _work(index: Index, metric: Metric, plan: Plan, sink: Sink, counter: np.ndarray, rows: int,
           worker: int) -> int:
     """Draw tasks until none is left; return where the worker's segment ended."""
     tables = (np.empty(1 << table_bits(rows), dtype=np.int32), np.empty(rows, dtype=np.int32),
@@ -308,21 +309,21 @@ def _work(index: Index, metric: Metric, tasks: np.ndarray, sink: Sink, counter: 
         cursor[:] = sink.segments[worker]
     while True:
         task = atomic_add(counter, 0, 1)
-        if task >= tasks.shape[0]:
+        if task >= plan.tasks.shape[0]:
             return cursor[0]
         if sink.mode == FILL:
             cursor[:] = sink.segments[task]
         before = cursor[0]
-        _do(index, metric, tasks[task], sink, cursor, edits, tables)
+        _do(index, metric, plan, plan.tasks[task], sink, cursor, edits, tables)
         sink.counts[task] = cursor[0] - before
 
 
 @njit(cache=True, parallel=True)
-def run(index: Index, metric: Metric, tasks: np.ndarray, sink: Sink, workers: int) -> np.ndarray:
+def run(index: Index, metric: Metric, plan: Plan, sink: Sink, workers: int) -> np.ndarray:
     """Do all tasks; return where each worker's segment ended, int64 (workers,), past its end if it overflowed."""
-    ends, counter, rows = np.zeros(workers, dtype=np.int64), np.zeros(1, dtype=np.int64), table_rows(index, tasks)
+    ends, counter, rows = np.zeros(workers, dtype=np.int64), np.zeros(1, dtype=np.int64), table_rows(index, plan.tasks)
     for worker in prange(workers):  # one call: Numba may reorder the statements of a parallel body around calls
-        ends[worker] = _work(index, metric, tasks, sink, counter, rows, worker)
+        ends[worker] = _work(index, metric, plan, sink, counter, rows, worker)
     return ends
 
 

@@ -156,7 +156,7 @@ def _moves(index: Index, a: int, x: int, b: int, y: int, start: int, end: int) -
 
 
 @njit(cache=True)
-def _owns_swap(index: Index, task: np.ndarray, x: int, y: int) -> bool:
+def _owns_swap(index: Index, task: np.ndarray, block_of: np.ndarray, x: int, y: int) -> bool:
     """Equal lengths, one residue of y gone and one inserted further on; substitutions alone belong to other tasks."""
     group, length = task[SHORT], index.lengths[task[SHORT]]
     if _hamming(index, group, x, y, 2) >= 0:
@@ -167,23 +167,22 @@ def _owns_swap(index: Index, task: np.ndarray, x: int, y: int) -> bool:
         return False
     if y > x and _moves(index, group, y, group, x, first, last):
         return False
-    blocks = task[BLOCKS]
-    return task[WILD] == _pair_of_blocks(first * blocks // length, last * blocks // length, blocks)
+    return task[WILD] == _pair_of_blocks(np.int64(block_of[first]), np.int64(block_of[last]), task[BLOCKS])
 
 
 @njit(cache=True)
-def _owns_one_longer(index: Index, cutoff: int, task: np.ndarray, x: int, y: int) -> bool:
+def _owns_one_longer(index: Index, cutoff: int, task: np.ndarray, block_of: np.ndarray, x: int, y: int) -> bool:
     """One residue of y gone, and with a cutoff of 2 perhaps a substitution before or behind it."""
     short, long, length, blocks = task[SHORT], task[LONG], index.lengths[task[SHORT]], task[BLOCKS]
     first = _equal_from(index, short, x, 0, long, y, 0)
     last = length - 1 - _equal_at_end(index, short, x, long, y)
-    block = min(first, length - 1) * blocks // length
+    block = np.int64(block_of[min(first, length - 1)])
     if last < first:
         wild = 1 << block if cutoff == 1 else _pair_of_blocks(block, block, blocks)
         return task[WILD] == wild and task[MIDDLE] == 0
     if cutoff == 1:
         return False
-    second = last * blocks // length
+    second = np.int64(block_of[last])
     substitution_first = _equal_from(index, short, x, first + 1, long, y, first + 1) >= last - first
     if not substitution_first and not _moves(index, short, x, long, y, first, last):
         return False
@@ -192,20 +191,20 @@ def _owns_one_longer(index: Index, cutoff: int, task: np.ndarray, x: int, y: int
 
 
 @njit(cache=True)
-def _owns_two_longer(index: Index, task: np.ndarray, x: int, y: int) -> bool:
+def _owns_two_longer(index: Index, task: np.ndarray, block_of: np.ndarray, x: int, y: int) -> bool:
     """Two residues of y gone."""
-    short, long, length, blocks = task[SHORT], task[LONG], index.lengths[task[SHORT]], task[BLOCKS]
+    short, long, length = task[SHORT], task[LONG], index.lengths[task[SHORT]]
     first = _equal_from(index, short, x, 0, long, y, 0)
     rest = length - _equal_at_end(index, short, x, long, y)
     if not _moves(index, short, x, long, y, first, rest):
         return False
-    block = min(first, length - 1) * blocks // length
-    second = min(max(first, rest), length - 1) * blocks // length if rest > first else block
-    return task[WILD] == _pair_of_blocks(block, second, blocks)
+    block = np.int64(block_of[min(first, length - 1)])
+    second = np.int64(block_of[min(rest, length - 1)]) if rest > first else block
+    return task[WILD] == _pair_of_blocks(block, second, task[BLOCKS])
 
 
 @njit(cache=True)
-def edit_task_owns(index: Index, cutoff: int, task: np.ndarray, x: int, y: int) -> bool:
+def edit_task_owns(index: Index, cutoff: int, task: np.ndarray, block_of: np.ndarray, x: int, y: int) -> bool:
     """Whether this edit task reports row x of its short group with row y of its long group.
 
     The common prefix ends at the first edit and the common suffix begins behind the last, so the two blocks that hold
@@ -213,23 +212,28 @@ def edit_task_owns(index: Index, cutoff: int, task: np.ndarray, x: int, y: int) 
     """
     difference = index.lengths[task[LONG]] - index.lengths[task[SHORT]]
     if difference == 0:
-        return _owns_swap(index, task, x, y)
+        return _owns_swap(index, task, block_of, x, y)
     if difference == 1:
-        return _owns_one_longer(index, cutoff, task, x, y)
-    return _owns_two_longer(index, task, x, y)
+        return _owns_one_longer(index, cutoff, task, block_of, x, y)
+    return _owns_two_longer(index, task, block_of, x, y)
+
+
+@njit(cache=True)
+def _distances_of(index: Index, metric: Metric, group_of: np.ndarray, first: np.ndarray, second: np.ndarray,
+                  gaps: np.ndarray) -> None:
+    scratch = np.empty(4 * (metric.cutoff + 2), dtype=np.int64)
+    for pair in range(first.size):
+        u, v = min(first[pair], second[pair]), max(first[pair], second[pair])
+        a, b = group_of[u], group_of[v]
+        gap = distance(index, metric, a, u - index.firsts[a], b, v - index.firsts[b], scratch)
+        if gap >= 0:
+            gaps[pair] = gap
 
 
 @njit(cache=True, parallel=True)
 def pair_distances(index: Index, metric: Metric, group_of: np.ndarray, first: np.ndarray, second: np.ndarray,
                    gaps: np.ndarray, chunk: int) -> None:
-    """Distances of pairs of distinct sequences into `gaps`; its largest value beyond the cutoff."""
+    """Distances of pairs of distinct sequences into `gaps`, which keeps its value where they are beyond the cutoff."""
     for part in prange((first.size + chunk - 1) // chunk):
-        scratch = np.empty(4 * (metric.cutoff + 2), dtype=np.int64)
-        for pair in range(part * chunk, min(first.size, (part + 1) * chunk)):
-            u, v = min(first[pair], second[pair]), max(first[pair], second[pair])
-            a, b = group_of[u], group_of[v]
-            gap = distance(index, metric, a, u - index.firsts[a], b, v - index.firsts[b], scratch)
-            if gap >= 0:
-                gaps[pair] = gap
-
-
+        start, end = part * chunk, min(first.size, (part + 1) * chunk)
+        _distances_of(index, metric, group_of, first[start:end], second[start:end], gaps[start:end])

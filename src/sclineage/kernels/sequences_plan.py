@@ -24,12 +24,15 @@ from .sequences_pack import Index
 
 HAMMING, LEVENSHTEIN, TCRDIST = 0, 1, 2
 DUPLICATES, BRUTE, SELF, CROSS = 0, 1, 2, 3
-KIND, SHORT, LONG, GAP, BLOCKS, WILD, MIDDLE, LIMIT, ROW0, ROW1 = range(10)  # columns of a task
+KIND, SHORT, LONG, GAP, BLOCKS, WILD, MIDDLE, LIMIT, ROW0, ROW1, MAP = range(11)  # columns of a task
+COLUMNS = 11
 ALIGNED = -1  # MIDDLE of a task without edits
 NO_FILTER = -1  # LIMIT of a brute-force task whose pairs all go to the exact distance
 MAX_BLOCKS = 30
 MAX_INDEXED_EDITS = 2
+TRIED_ALIGNED, TRIED_EDITS = 3, 12  # tasks that the cost model samples; stretches differ more than interleaved blocks
 SAMPLE_MIN, SAMPLE_MAX, SAMPLE_SHARE = 256, 4096, 32
+LEAST_BITS = 0.05  # a position never weighs less
 PAIRS_PER_TASK = 1 << 22
 DUPLICATES_PER_TASK = 1 << 16
 MIX = 0x9E3779B97F4A7C15
@@ -79,10 +82,11 @@ class Metric(NamedTuple):
 
 
 class Costs(NamedTuple):
-    """Nanoseconds of a key, of a candidate and of a pair in brute force; only their ratios matter."""
+    """Nanoseconds of a key, of a candidate (also one with edits) and of a pair by brute force; ratios matter only."""
 
     key: float
     candidate: float
+    edit_candidate: float
     pair: float
 
 
@@ -148,25 +152,24 @@ def gap_range(free: bool, trim_right: int, short: int, difference: int) -> tuple
 
 
 @njit(cache=True)
-def _class_of(at: int, length: int, trim_left: int, trim_right: int, task: np.ndarray) -> int:
+def _class_of(at: int, block_of: np.ndarray, trim_left: int, trim_right: int, task: np.ndarray) -> int:
     """Which of three shifts the position of the shorter sequence is compared under; -1 if it is not compared."""
+    block = block_of[at]
     if task[MIDDLE] == ALIGNED:
-        block = at % task[BLOCKS]
-        in_core = (at >= trim_left) if at < task[GAP] else (at < length - trim_right)
+        in_core = (at >= trim_left) if at < task[GAP] else (at < block_of.size - trim_right)
         where = (0 if at < task[GAP] else 1) if in_core else -1
     else:
-        block = at * task[BLOCKS] // length
         below, upto = task[WILD] & ((1 << block) - 1), task[WILD] >> block
         where = 0 if below == 0 else (1 if upto != 0 else 2)
     return -1 if (task[WILD] >> block) & 1 else where
 
 
 @njit(cache=True)
-def fill_masks(masks: np.ndarray, length: int, trim_left: int, trim_right: int, task: np.ndarray) -> None:
+def fill_masks(masks: np.ndarray, block_of: np.ndarray, trim_left: int, trim_right: int, task: np.ndarray) -> None:
     """Masks (3, words) of the residues that make up the task's key, by the shift of the longer sequence."""
     masks[:] = np.uint64(0)
-    for at in range(length):
-        where = _class_of(at, length, trim_left, trim_right, task)
+    for at in range(block_of.size):
+        where = _class_of(at, block_of, trim_left, trim_right, task)
         if where >= 0:
             masks[where, at // PER_WORD] |= np.uint64(RESIDUE) << np.uint64(RESIDUE_BITS * (at % PER_WORD))
 
@@ -183,6 +186,73 @@ def task_key(words: np.ndarray, at: int, stride: int, width: int, masks: np.ndar
         key = (key ^ (merged(kept) if merge else kept)) * np.uint64(MIX)
         key ^= key >> np.uint64(32)
     return key * np.uint64(MIX)
+
+
+@njit(cache=True)
+def task_masks(index: Index, trims: tuple[int, int], tasks: np.ndarray, maps: np.ndarray) -> tuple:
+    """Key masks of many tasks, and where each task's (3, words) begin: uint64 and int64 (tasks,)."""
+    starts = np.zeros(tasks.shape[0] + 1, dtype=np.int64)
+    for task in range(tasks.shape[0]):
+        starts[task + 1] = starts[task] + 3 * index.widths[tasks[task, SHORT]]
+    masks = np.empty(starts[-1], dtype=np.uint64)
+    for task in range(tasks.shape[0]):
+        own = masks[starts[task]:starts[task + 1]].reshape((3, index.widths[tasks[task, SHORT]]))
+        begin = tasks[task, MAP]
+        block_of = maps[begin:begin + index.lengths[tasks[task, SHORT]]]
+        fill_masks(own, block_of, trims[0], trims[1], tasks[task])
+    return masks, starts[:-1].copy()
+
+
+# --- blocks -----------------------------------------------------------------------------------------------------------
+@njit(cache=True)
+def _sampled_residue(index: Index, group: int, at: int, row: int, sample: int, merge: bool) -> int:
+    place = index.bases[group] + at // PER_WORD * index.strides[group] + row * index.counts[group] // sample
+    word = merged(index.words[place]) if merge else index.words[place]
+    return np.int64((word >> np.uint64(RESIDUE_BITS * (at % PER_WORD))) & np.uint64(RESIDUE))
+
+
+@njit(cache=True)
+def position_weights(index: Index, group: int, merge: bool) -> np.ndarray:
+    """Bits by which each position, beyond the one before it, tells two sequences of a group apart, from a sample.
+
+    float64 (length,). In a V or J end the residue before says nearly all; single residues would look informative.
+    """
+    sample, length = min(index.counts[group], SAMPLE_MIN), index.lengths[group]
+    weights, before = np.empty(length), np.zeros(sample, dtype=np.int64)
+    equal_before = 1.0
+    for at in range(length):
+        single, double = np.zeros(RESIDUE + 1), np.zeros((RESIDUE + 1) ** 2)
+        for row in range(sample):
+            residue = _sampled_residue(index, group, at, row, sample, merge)
+            single[residue] += 1.0
+            double[before[row] * (RESIDUE + 1) + residue] += 1.0
+            before[row] = residue
+        weights[at] = max(LEAST_BITS, np.log2(equal_before / ((double / sample) ** 2).sum()))
+        equal_before = ((single / sample) ** 2).sum()
+    return weights
+
+
+@njit(cache=True)
+def _stretches(weights: np.ndarray, blocks: int, block_of: np.ndarray) -> None:
+    total, before = weights.sum(), 0.0
+    for at in range(weights.size):
+        block_of[at] = min(blocks - 1, int((before + weights[at] / 2) / total * blocks))
+        before += weights[at]
+
+
+@njit(cache=True)
+def fill_blocks(weights: np.ndarray, blocks: int, aligned: bool, trims: tuple[int, int], block_of: np.ndarray) -> None:
+    """Block of every position, of about equal bits: stretches for edits, else the heaviest position to the lightest."""
+    if not aligned:
+        _stretches(weights, blocks, block_of)
+        return
+    load, core = np.zeros(blocks), weights.copy()
+    core[:trims[0]] = 0.0
+    core[max(0, weights.size - trims[1]):] = 0.0
+    for at in np.argsort(-core, kind="mergesort"):
+        lightest = np.argmin(load)
+        block_of[at] = lightest
+        load[lightest] += core[at]
 
 
 # --- cost model -------------------------------------------------------------------------------------------------------
@@ -212,50 +282,46 @@ def _equal_pairs(keys: np.ndarray) -> int:
 
 
 @njit(cache=True)
-def _wild_example(which: int, blocks: int, limit: int) -> int:
-    wild = 0
-    for rank in range(limit):
-        block = rank if which == 0 else (blocks - 1 - rank if which == 1 else rank * blocks // limit)
-        wild |= 1 << block
-    return wild
-
-
-@njit(cache=True)
-def _collisions(index: Index, task: np.ndarray, trim_left: int, trim_right: int, merge: bool) -> float:
-    """Estimated share of the pairs of the shorter group whose keys are equal, from a sample and three tasks."""
-    group, length = task[SHORT], index.lengths[task[SHORT]]
+def _collisions(index: Index, task: np.ndarray, trims: tuple[int, int], merge: bool, block_of: np.ndarray,
+                examples: np.ndarray) -> float:
+    """Estimated share of the pairs of the shorter group whose keys are equal, from a sample and some of the tasks."""
+    group = task[SHORT]
     n = index.counts[group]
     sample = min(n, max(SAMPLE_MIN, min(SAMPLE_MAX, n // SAMPLE_SHARE)))
     masks, keys = np.empty((3, index.widths[group]), dtype=np.uint64), np.empty(sample, dtype=np.uint64)
-    equal = 0
-    for which in range(3):
-        task[WILD] = _wild_example(which, task[BLOCKS], task[LIMIT])
-        fill_masks(masks, length, trim_left, trim_right, task)
+    equal, tried = 0, 0
+    for wild in examples:
+        if wild < 0:
+            break
+        task[WILD] = wild
+        fill_masks(masks, block_of, trims[0], trims[1], task)
         for row in range(sample):
             at = index.bases[group] + row * n // sample
             keys[row] = task_key(index.words, at, index.strides[group], index.widths[group], masks, 0, 0, merge)
         equal += _equal_pairs(keys)
-    return equal / (3 * max(1.0, sample * (sample - 1) / 2))
+        tried += 1
+    return equal / (tried * max(1.0, sample * (sample - 1) / 2))
 
 
 @njit(cache=True)
-def choose_blocks(index: Index, task: np.ndarray, trims: tuple[int, int], merge: bool, positions: int,
-                  costs: Costs) -> tuple[int, float]:
+def choose_blocks(index: Index, task: np.ndarray, trims: tuple[int, int], merge: bool, positions: int, costs: Costs,
+                  weights: np.ndarray, examples: np.ndarray) -> tuple[int, float]:
     """Cheapest number of blocks and its cost per task; 0 blocks for brute force."""
     n_short, n_long = index.counts[task[SHORT]], index.counts[task[LONG]]
     same = task[SHORT] == task[LONG] and task[MIDDLE] == ALIGNED
     rows, pairs = (n_short, n_short * (n_short - 1) / 2) if same else (n_short + n_long, float(n_short) * n_long)
     best, choice, per_task = pairs * costs.pair, 0, pairs * costs.pair
-    combinations_ = 1.0
+    choices, block_of = 1.0, np.empty(weights.size, dtype=np.uint8)
     for blocks in range(task[LIMIT] + 1, min(positions, MAX_BLOCKS) + 1):
-        combinations_ *= blocks / (blocks - task[LIMIT])
-        if combinations_ * rows * costs.key >= best:
+        choices *= blocks / (blocks - task[LIMIT])
+        if choices * rows * costs.key >= best:
             break
         task[BLOCKS] = blocks
-        share = _collisions(index, task, trims[0], trims[1], merge)
+        fill_blocks(weights, blocks, task[MIDDLE] == ALIGNED, trims, block_of)
+        share = _collisions(index, task, trims, merge, block_of, examples[blocks])
         one = rows * costs.key + share * pairs * costs.candidate
-        if combinations_ * one < best:
-            best, choice, per_task = combinations_ * one, blocks, one
+        if choices * one < best:
+            best, choice, per_task = choices * one, blocks, one
     return choice, per_task
 
 
@@ -290,72 +356,134 @@ def wild_sets(blocks: int, limit: int, *, adjacent: bool) -> np.ndarray:
     return np.array([sum(1 << b for b in c) for c in chosen if adjacent or c[1] > c[0] + 1], dtype=np.int64)
 
 
+@lru_cache(maxsize=64)
+def _examples(limit: int, tried: int) -> np.ndarray:
+    """For every number of blocks some wild sets, evenly spaced among all; -1 behind the last."""
+    examples = np.full((MAX_BLOCKS + 1, tried), -1, dtype=np.int64)
+    for blocks in range(limit + 1, MAX_BLOCKS + 1):
+        n = math.comb(blocks, limit)
+        ranks = {k * n // min(n, tried) for k in range(min(n, tried))}
+        for column, rank in enumerate(sorted(ranks)):
+            examples[blocks, column] = _set_of_rank(rank, blocks, limit)
+    return examples
+
+
+def _set_of_rank(rank: int, blocks: int, limit: int) -> int:
+    """The choice of blocks, as bits, that stands at this place of `wild_sets`."""
+    wild = 0
+    for block in range(blocks):
+        with_it = math.comb(blocks - block - 1, limit - 1) if limit else 0
+        if limit and rank < with_it:
+            wild, limit = wild | 1 << block, limit - 1
+        else:
+            rank -= with_it
+    return wild
+
+
+class Plan(NamedTuple):
+    """Tasks, int64 (tasks, 11), and the block of every position, uint8; a task's ``MAP`` says where its own begin."""
+
+    tasks: np.ndarray
+    maps: np.ndarray
+
+
+class _Planner:
+    """Makes the tasks of one search; keeps what several frames of a length share."""
+
+    def __init__(self, index: Index, metric: Metric, costs: Costs) -> None:
+        self.index, self.metric, self.costs = index, metric, costs
+        self.trims = (metric.trim_left, metric.trim_right)
+        self.merge = metric.kind == TCRDIST
+        self.weights: dict[int, np.ndarray] = {}
+        self.maps: list[np.ndarray] = [np.zeros(1, dtype=np.uint8)]
+        self.places: dict[tuple[int, int, bool], int] = {}
+        self.used = 1
+
+    def blocks_of(self, join: _Join) -> tuple[int, float]:
+        """Number of blocks for a frame, and the cost of each of its tasks."""
+        if join.short not in self.weights:
+            self.weights[join.short] = position_weights(self.index, join.short, self.merge)
+        task = np.zeros(COLUMNS, dtype=np.int64)
+        task[[KIND, SHORT, LONG, GAP, MIDDLE, LIMIT]] = SELF, join.short, join.long, join.gap, join.middle, join.limit
+        positions = _positions(self.metric, int(self.index.lengths[join.short]), join)
+        aligned = join.middle == ALIGNED
+        costs = self.costs if aligned else self.costs._replace(candidate=self.costs.edit_candidate)
+        return choose_blocks(self.index, task, self.trims, self.merge, positions, costs, self.weights[join.short],
+                             _examples(join.limit, TRIED_ALIGNED if aligned else TRIED_EDITS))
+
+    def place_of_map(self, join: _Join, blocks: int) -> int:
+        """Where the blocks of a frame's positions begin in the maps."""
+        aligned = join.middle == ALIGNED
+        key = (join.short, blocks, aligned)
+        if key not in self.places:
+            block_of = np.empty(int(self.index.lengths[join.short]), dtype=np.uint8)
+            fill_blocks(self.weights[join.short], blocks, aligned, self.trims, block_of)
+            self.places[key] = self.used
+            self.maps.append(block_of)
+            self.used += block_of.size
+        return self.places[key]
+
+    def indexed(self, join: _Join, blocks: int, cost: float) -> tuple[np.ndarray, np.ndarray]:
+        """Tasks of a frame by the index."""
+        kind = SELF if join.short == join.long and join.middle == ALIGNED else CROSS
+        lengths = self.index.lengths
+        adjacent = not (join.middle == 1 and lengths[join.long] - lengths[join.short] == 1)
+        wild = wild_sets(blocks, join.limit, adjacent=adjacent)
+        tasks = _rows(join, kind, blocks, wild, np.array([0, self.index.counts[join.long]]))
+        tasks[:, MAP] = self.place_of_map(join, blocks)
+        return tasks, np.full(wild.size, cost)
+
+    def brute(self, join: _Join) -> tuple[np.ndarray, np.ndarray]:
+        """Tasks of a pair of lengths by brute force."""
+        n_short, n_long = int(self.index.counts[join.short]), int(self.index.counts[join.long])
+        rows = np.append(np.arange(0, n_short, max(1, PAIRS_PER_TASK // n_long)), n_short)
+        return _rows(join, BRUTE, 1, np.zeros(1, dtype=np.int64), rows), np.diff(rows) * n_long * self.costs.pair
+
+    def tasks(self, short: int, long: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Tasks and their costs for two lengths: all frames by the index, or brute force where that is cheaper."""
+        length = int(self.index.lengths[short])
+        joins = [_Join(short, long, *frame)
+                 for frame in _frames(self.metric, length, int(self.index.lengths[long]) - length)]
+        chosen = [self.blocks_of(join) for join in joins]
+        total = sum(cost * math.comb(blocks, join.limit) for join, (blocks, cost) in zip(joins, chosen, strict=True))
+        brute = self.costs.pair * float(self.index.counts[short]) * float(self.index.counts[long])
+        if joins and all(blocks for blocks, _ in chosen) and total < brute:
+            for join, (blocks, cost) in zip(joins, chosen, strict=True):
+                yield self.indexed(join, blocks, cost)
+            return
+        one_frame = len(joins) == 1 and joins[0].middle == ALIGNED and self.metric.kind != LEVENSHTEIN
+        yield self.brute(joins[0] if one_frame else _Join(short, long, length, ALIGNED, NO_FILTER))
+
+
 def _rows(join: _Join, kind: int, blocks: int, wild: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    tasks = np.zeros((max(wild.size, rows.size - 1), 10), dtype=np.int64)
+    tasks = np.zeros((max(wild.size, rows.size - 1), COLUMNS), dtype=np.int64)
     tasks[:, [KIND, SHORT, LONG, GAP, BLOCKS, MIDDLE, LIMIT]] = (
         kind, join.short, join.long, join.gap, blocks, join.middle, join.limit)
     tasks[:, WILD], tasks[:, ROW0], tasks[:, ROW1] = wild, rows[:-1], rows[1:]
     return tasks
 
 
-def _brute(index: Index, join: _Join, cost: float) -> tuple[np.ndarray, np.ndarray]:
-    n_short, n_long = int(index.counts[join.short]), int(index.counts[join.long])
-    step = max(1, PAIRS_PER_TASK // n_long)
-    rows = np.append(np.arange(0, n_short, step), n_short)
-    return _rows(join, BRUTE, 1, np.zeros(1, dtype=np.int64), rows), np.diff(rows) * float(n_long) * cost
-
-
-def _indexed(index: Index, join: _Join, blocks: int, cost: float) -> tuple[np.ndarray, np.ndarray]:
-    kind = SELF if join.short == join.long and join.middle == ALIGNED else CROSS
-    adjacent = not (join.middle == 1 and index.lengths[join.long] - index.lengths[join.short] == 1)
-    wild = wild_sets(blocks, join.limit, adjacent=adjacent)
-    tasks = _rows(join, kind, blocks, wild, np.array([0, index.counts[join.long]]))
-    return tasks, np.full(wild.size, cost)
-
-
-def _blocks_of(index: Index, metric: Metric, join: _Join, costs: Costs) -> tuple[int, float]:
-    task = np.array([SELF, join.short, join.long, join.gap, 0, 0, join.middle, join.limit, 0, 0], dtype=np.int64)
-    positions = _positions(metric, int(index.lengths[join.short]), join)
-    trims = (metric.trim_left, metric.trim_right)
-    return choose_blocks(index, task, trims, metric.kind == TCRDIST, positions, costs)
-
-
-def _join_tasks(index: Index, metric: Metric, short: int, long: int, costs: Costs) -> Iterator[tuple]:
-    """Tasks of one pair of length groups: all its frames by the index, or brute force where that is cheaper."""
-    length = int(index.lengths[short])
-    joins = [_Join(short, long, *frame) for frame in _frames(metric, length, int(index.lengths[long]) - length)]
-    chosen = [_blocks_of(index, metric, join, costs) for join in joins]
-    total = sum(cost * math.comb(blocks, join.limit) for join, (blocks, cost) in zip(joins, chosen, strict=True))
-    brute = costs.pair * float(index.counts[short]) * float(index.counts[long])
-    if joins and all(blocks for blocks, _ in chosen) and total < brute:
-        for join, (blocks, cost) in zip(joins, chosen, strict=True):
-            yield _indexed(index, join, blocks, cost)
-        return
-    one_frame = len(joins) == 1 and joins[0].middle == ALIGNED and metric.kind != LEVENSHTEIN
-    yield _brute(index, joins[0] if one_frame else _Join(short, long, length, ALIGNED, NO_FILTER), costs.pair)
-
-
 def _duplicates(index: Index) -> np.ndarray:
     n = int(index.firsts[-1])
     rows = np.append(np.arange(0, n, DUPLICATES_PER_TASK), n)
-    tasks = np.zeros((rows.size - 1, 10), dtype=np.int64)
+    tasks = np.zeros((rows.size - 1, COLUMNS), dtype=np.int64)
     tasks[:, KIND], tasks[:, ROW0], tasks[:, ROW1] = DUPLICATES, rows[:-1], rows[1:]
     return tasks
 
 
-def plan(index: Index, metric: Metric, costs: Costs) -> np.ndarray:
-    """Tasks, int64 (tasks, 10), that together report every pair once; the dearest first."""
+def plan(index: Index, metric: Metric, costs: Costs) -> Plan:
+    """Tasks that together report every pair once; the dearest first."""
     most = {HAMMING: 0, LEVENSHTEIN: metric.cutoff}.get(metric.kind, metric.cutoff // max(metric.gap, 1))
-    parts, weights = [np.empty((0, 10), dtype=np.int64)], [np.empty(0)]
+    planner = _Planner(index, metric, costs)
+    parts, weights = [np.empty((0, COLUMNS), dtype=np.int64)], [np.empty(0)]
     for short in range(index.lengths.size):
         for long in range(short, index.lengths.size):
             if index.lengths[long] - index.lengths[short] > most:
                 break
-            for tasks, cost in _join_tasks(index, metric, short, long, costs):
+            for tasks, cost in planner.tasks(short, long):
                 parts.append(tasks)
                 weights.append(cost)
-    order = np.argsort(-np.concatenate(weights), kind="stable")
-    joined = np.concatenate(parts)[order]
+    joined = np.concatenate(parts)[np.argsort(-np.concatenate(weights), kind="stable")]
     if index.members.size > index.firsts[-1]:
         joined = np.concatenate([_duplicates(index), joined])
-    return joined
+    return Plan(joined, np.concatenate(planner.maps))

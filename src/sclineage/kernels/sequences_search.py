@@ -13,9 +13,10 @@ from . import sequences_cpu as cpu
 from .sequences_cpu import EMPTY, FILL, LOG, NEAREST, UNITE, Sink
 from .sequences_distance import pair_distances
 from .sequences_pack import Packed
-from .sequences_plan import LEVENSHTEIN, TCRDIST, Costs, Metric, plan
+from .sequences_plan import LEVENSHTEIN, TCRDIST, Costs, Metric, Plan, plan
 
-LOG_LEAST = 1 << 14  # pair codes logged in the first pass, at least; else one per sequence
+CODES_LEAST = 1 << 14  # pair codes kept in the first pass, at least
+CODES_SHARE = 1  # else this many per sequence; beyond, pairs are counted and a second pass writes them
 TABLE_BYTES = 20  # of a worker's hash table, per row
 TABLE_SHARE = 16  # bytes per sequence that the tables of all workers together may take
 TABLE_LEAST = 1 << 26
@@ -27,7 +28,7 @@ __all__ = ["EMPTY", "components", "distances", "nearest", "pairs"]
 def costs(metric: Metric) -> Costs:
     """What the cost model assumes on the CPU (nanoseconds, two words a sequence)."""
     pair = {LEVENSHTEIN: 40.0, TCRDIST: 12.0 if metric.free else 2.0}.get(metric.kind, 1.2)
-    return Costs(key=8.0, candidate=6.0, pair=pair)
+    return Costs(key=10.0, candidate=8.0, edit_candidate=30.0, pair=pair)
 
 
 def code_bits(n: int, cutoff: int) -> tuple[int, int]:
@@ -36,10 +37,10 @@ def code_bits(n: int, cutoff: int) -> tuple[int, int]:
     return second + max(1, (n - 1).bit_length()), second
 
 
-def _workers(packed: Packed, tasks: np.ndarray) -> int:
-    rows = cpu.table_rows(packed.index, tasks)
+def _workers(packed: Packed, made: Plan) -> int:
+    rows = cpu.table_rows(packed.index, made.tasks)
     budget = max(TABLE_LEAST, TABLE_SHARE * packed.n)
-    return max(1, min(numba.get_num_threads(), len(tasks), budget // (TABLE_BYTES * rows)))
+    return max(1, min(numba.get_num_threads(), len(made.tasks), budget // (TABLE_BYTES * rows)))
 
 
 def _sink(mode: int, tasks: int, **given: Any) -> Sink:
@@ -50,14 +51,14 @@ def _sink(mode: int, tasks: int, **given: Any) -> Sink:
 
 
 # --- pairs ------------------------------------------------------------------------------------------------------------
-def _log(packed: Packed, metric: Metric, tasks: np.ndarray, bits: dict[str, int]) -> np.ndarray | list[int]:
+def _log(packed: Packed, metric: Metric, made: Plan, bits: dict[str, int]) -> np.ndarray | list[int]:
     """Pair codes, unsorted, if they fit in the log; else how many each task found."""
-    workers = _workers(packed, tasks)
-    share = max(LOG_LEAST, packed.n) // workers
+    workers = _workers(packed, made)
+    share = max(CODES_LEAST, CODES_SHARE * packed.n) // workers
     starts = np.arange(workers, dtype=np.int64) * share
     codes = np.empty(workers * share, dtype=np.uint64)
-    sink = _sink(LOG, len(tasks), codes=codes, segments=np.stack([starts, starts + share], axis=1), **bits)
-    ends = cpu.run(packed.index, metric, tasks, sink, workers)
+    sink = _sink(LOG, len(made.tasks), codes=codes, segments=np.stack([starts, starts + share], axis=1), **bits)
+    ends = cpu.run(packed.index, metric, made, sink, workers)
     if (ends > starts + share).any():
         return sink.counts.tolist()
     del sink
@@ -69,24 +70,24 @@ def _log(packed: Packed, metric: Metric, tasks: np.ndarray, bits: dict[str, int]
     return codes
 
 
-def _codes(packed: Packed, metric: Metric, tasks: np.ndarray, bits: dict[str, int]) -> np.ndarray:
-    logged = _log(packed, metric, tasks, bits)
+def _codes(packed: Packed, metric: Metric, made: Plan, bits: dict[str, int]) -> np.ndarray:
+    logged = _log(packed, metric, made, bits)
     if isinstance(logged, np.ndarray):
         return logged
     ends = np.cumsum(np.array(logged, dtype=np.int64))
     codes = np.empty(ends[-1], dtype=np.uint64)
     segments = np.stack([ends - np.array(logged), ends], axis=1)
-    cpu.run(packed.index, metric, tasks, _sink(FILL, len(tasks), codes=codes, segments=segments, **bits),
-            _workers(packed, tasks))
+    cpu.run(packed.index, metric, made, _sink(FILL, len(made.tasks), codes=codes, segments=segments, **bits),
+            _workers(packed, made))
     return codes
 
 
 def pairs(packed: Packed, metric: Metric, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """See `sequences.neighbor_pairs`. The sorted codes become `j` in place, so the peak is the output's own size."""
-    tasks = plan(packed.index, metric, costs(metric))
+    made = plan(packed.index, metric, costs(metric))
     first_bits, second_bits = code_bits(packed.n, metric.cutoff)
     with _backend.threads(None):
-        codes = _codes(packed, metric, tasks, {"first_bits": first_bits, "second_bits": second_bits})
+        codes = _codes(packed, metric, made, {"first_bits": first_bits, "second_bits": second_bits})
     codes.sort()
     total = codes.size
     gaps, rows = np.empty(total, dtype=dtype), np.zeros(packed.n, dtype=np.int32)
@@ -99,19 +100,19 @@ def pairs(packed: Packed, metric: Metric, dtype: Any) -> tuple[np.ndarray, np.nd
 # --- streamed ---------------------------------------------------------------------------------------------------------
 def components(packed: Packed, metric: Metric) -> np.ndarray:
     """Root of every distinct sequence, int32."""
-    tasks = plan(packed.index, metric, costs(metric))
+    made = plan(packed.index, metric, costs(metric))
     parent = np.arange(packed.n_distinct, dtype=np.int32)
     with _backend.threads(None):
-        cpu.run(packed.index, metric, tasks, _sink(UNITE, len(tasks), parent=parent), _workers(packed, tasks))
+        cpu.run(packed.index, metric, made, _sink(UNITE, len(made.tasks), parent=parent), _workers(packed, made))
         return components_cpu.flatten(parent)
 
 
 def nearest(packed: Packed, metric: Metric, k: int) -> np.ndarray:
     """The k least codes (distance << 32 | neighbour) of every sequence, ascending, uint64 (n * k,)."""
-    tasks = plan(packed.index, metric, costs(metric))
+    made = plan(packed.index, metric, costs(metric))
     found = np.full(packed.n * k, EMPTY, dtype=np.uint64)
     with _backend.threads(None):
-        cpu.run(packed.index, metric, tasks, _sink(NEAREST, len(tasks), nearest=found, k=k), _workers(packed, tasks))
+        cpu.run(packed.index, metric, made, _sink(NEAREST, len(made.tasks), nearest=found, k=k), _workers(packed, made))
     return found
 
 

@@ -54,8 +54,7 @@ class Tables(NamedTuple):
     bits: np.ndarray
 
 
-@intrinsic
-def load8(typingctx: Any, buffer: Any, at: Any) -> Any:
+def _load8(typingctx: Any, buffer: Any, at: Any) -> Any:
     """Eight bytes of a contiguous uint8 array from offset `at`, unaligned, as uint64 (first byte lowest)."""
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -65,8 +64,10 @@ def load8(typingctx: Any, buffer: Any, at: Any) -> Any:
     return types.uint64(buffer, types.intp), build
 
 
-@intrinsic
-def lowest_bit(typingctx: Any, mask: Any) -> Any:
+load8: Any = intrinsic(_load8)
+
+
+def _lowest_bit(typingctx: Any, mask: Any) -> Any:
     """Position of the lowest set bit of a uint32 that is not 0."""
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.zext(builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1)), ir.IntType(64))
@@ -74,10 +75,13 @@ def lowest_bit(typingctx: Any, mask: Any) -> Any:
     return types.int64(types.uint32), build
 
 
+lowest_bit: Any = intrinsic(_lowest_bit)
+
+
 @njit(cache=True, forceinline=True)
 def _hash(code: np.uint64, factor: np.uint64, size: int) -> int:
     """Cell of a table of `size` (a power of two): every base of up to 32 counts."""
-    return np.int64(((code ^ (code >> np.uint64(32))) * factor) >> np.uint64(32)) & (size - 1)
+    return np.int64(((code ^ (code >> np.uint64(32))) * factor) >> np.uint64(32)) & (size - 1)  # type: ignore[return-value]
 
 
 @njit(cache=True, forceinline=True)

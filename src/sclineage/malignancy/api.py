@@ -48,7 +48,7 @@ def malignancy(
         The user's own call: a column of ``obs``, or a CSV of cells (``sample, barcode, malignant``) or clones
         (``clone_id`` or ``trb_junction``, ``malignant``). Replaces the posterior of what it lists.
     drivers
-        Driver mutations known of this patient's disease (CSV or VCF); needs modality ``alleles``: cells x sites,
+        Driver mutations (CSV or VCF); only those listed count. Needs modality ``alleles``: cells x sites,
         ``X`` driver reads, ``layers["dp"]`` all reads, ``var`` with chrom, pos, ref, alt and gene.
     prior
         Probability that the patient has a malignant T-cell clone. Default 0.5 when a sample's diagnosis is proven or

@@ -51,21 +51,23 @@ def matched(cells: Cells, positive: np.ndarray, *, by_subset: bool = True) -> Ma
     k, n = cells.per_clone(hit, member), cells.per_clone(np.ones(hit.size), member)
     subset = codes(cells.subset)[0] if by_subset else np.zeros(hit.size, np.int64)
     levels = _levels(cells, subset)
-    pairs, which = _pairs(cells.clone[member], levels[0][member])
-    size = np.bincount(which, minlength=len(pairs)).astype(np.float64)
+    fine = levels[0]
+    keys, first, which = np.unique(_key(cells.clone, fine)[member], return_index=True, return_inverse=True)
+    rows = np.nonzero(member)[0][first]  # one cell of each (clone, stratum) pair
+    size = np.bincount(which, minlength=keys.size).astype(np.float64)
     pool = assessed & cells.counts & cells.t_cell
-    rate = np.full(len(pairs), 0.5)
-    for depth_first, level in enumerate(reversed(levels)):
-        hits, total = _without_clone(cells.clone, level, hit, pool, member, which, len(pairs))
-        if depth_first == 0:
+    rate = around = np.zeros(keys.size)
+    for level in reversed(levels):
+        hits, total = _without_clone(cells.clone, level, hit, pool, rows)
+        if level is cells.sample:
             rate, around = (hits + 0.5) / (total + 1.0), total
         else:
             rate = (hits + PSEUDO_CELLS * rate) / (total + PSEUDO_CELLS)
-    owner = pairs[:, 0]
-    total = np.bincount(owner, weights=size * rate, minlength=cells.n_clones)
-    fewest = np.bincount(owner, weights=size * (around >= MIN_BACKGROUND), minlength=cells.n_clones)
+    owner = cells.clone[rows]
+    expected = np.bincount(owner, weights=size * rate, minlength=cells.n_clones)
+    enough = np.bincount(owner, weights=size * (around >= MIN_BACKGROUND), minlength=cells.n_clones)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return Matched(k, n, np.where((n > 0) & (2 * fewest >= n), total / n, np.nan))
+        return Matched(k, n, np.where((n > 0) & (2 * enough >= n), expected / n, np.nan))
 
 
 def _levels(cells: Cells, subset: np.ndarray) -> list[np.ndarray]:
@@ -74,29 +76,23 @@ def _levels(cells: Cells, subset: np.ndarray) -> list[np.ndarray]:
     return [depth * (subset.max(initial=0) + 1) + subset, depth, cells.sample]
 
 
-def _pairs(clone: np.ndarray, stratum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    pairs, which = np.unique(np.column_stack([clone, stratum]), axis=0, return_inverse=True)
-    return pairs.astype(np.int64).reshape(-1, 2), np.asarray(which).ravel()
+def _key(clone: np.ndarray, stratum: np.ndarray) -> np.ndarray:
+    return clone * (int(stratum.max(initial=0)) + 1) + stratum
 
 
 def _without_clone(
-    clone: np.ndarray, level: np.ndarray, hit: np.ndarray, pool: np.ndarray, member: np.ndarray, which: np.ndarray,
-    n_pairs: int,
+    clone: np.ndarray, level: np.ndarray, hit: np.ndarray, pool: np.ndarray, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positive and all background cells in the stratum of each (clone, fine stratum) pair, the clone's own left out."""
+    """Positive and all background cells in the stratum of each cell of `rows`, the cell's own clone left out."""
     n_levels = int(level.max(initial=0)) + 1
     hits = np.bincount(level[pool], weights=hit[pool], minlength=n_levels)
     total = np.bincount(level[pool], minlength=n_levels).astype(np.float64)
-    stratum = np.zeros(n_pairs, np.int64)
-    stratum[which] = level[member]
-    owner = np.zeros(n_pairs, np.int64)
-    owner[which] = clone[member]
     own = pool & (clone >= 0)
-    key, inverse = _pairs(clone[own], level[own])
-    own_hits = np.bincount(inverse, weights=hit[own], minlength=len(key))
-    own_total = np.bincount(inverse, minlength=len(key)).astype(np.float64)
-    found = {(int(c), int(s)): i for i, (c, s) in enumerate(key)}
-    at = np.array([found.get((int(c), int(s)), -1) for c, s in zip(owner, stratum, strict=True)], np.int64)
-    mine_hits = np.where(at >= 0, np.append(own_hits, 0.0)[at], 0.0)
-    mine_total = np.where(at >= 0, np.append(own_total, 0.0)[at], 0.0)
-    return hits[stratum] - mine_hits, total[stratum] - mine_total
+    key = _key(clone, level)
+    known, inverse = np.unique(key[own], return_inverse=True)
+    own_hits = np.append(np.bincount(inverse, weights=hit[own], minlength=known.size), 0.0)
+    own_total = np.append(np.bincount(inverse, minlength=known.size), 0.0)
+    at = np.searchsorted(known, key[rows])
+    there = np.append(known, -1)[at] == key[rows]
+    at = np.where(there, at, known.size)
+    return hits[level[rows]] - own_hits[at], total[level[rows]] - own_total[at]

@@ -22,7 +22,8 @@ def calls(fused: Fused, *, prior: np.ndarray | None = None) -> np.ndarray:
     - ``malignant``: posterior > 0.95 and a genetic line > 3 nats;
     - ``suspicious``: posterior without the size of the clone > 0.5, or a genetic line > 3, or two of phenotype > 1.5,
       cycling > 0.5, virus > 0.6 in a clone that is larger than usual;
-    - ``no_malignant_features``: posterior < 0.02 with and without the size, and a power of at least 0.8;
+    - ``no_malignant_features``: posterior < 0.02 with and without the size, and a power of at least 0.8 (of a genetic
+      line: markers, cycling and virus are normal in many lymphomas);
     - ``not_assessable``: the rest.
 
     Parameters
@@ -92,7 +93,7 @@ def _scaled(prior: np.ndarray, factor: float) -> np.ndarray:
 def _sentence(fused: Fused, c: int, call: str, n: int, basis_: str, driver: str, power: float,
               p: tuple[float, float, float]) -> str:
     head = {"malignant": "malignant", "suspicious": "suspicious",
-            "no_malignant_features": "no malignant features, with the power to see a listed driver",
+            "no_malignant_features": "no malignant features, with the power to see this patient's driver",
             "not_assessable": "malignancy not assessable"}[call]
     said = [f"{name} {fused.capped[name][c]:+.1f}" + (f" ({s.detail[c]})" if s.detail and s.detail[c] else "")
             for name, s in fused.lines.items() if np.isfinite(fused.capped[name][c])]

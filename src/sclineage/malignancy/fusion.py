@@ -80,6 +80,9 @@ class Fused:
 def clone_prior(pi: float, sizes: np.ndarray) -> np.ndarray:
     """Prior of each clone: `pi` shared by the clones of >= 5 cells, not below 1e-4.
 
+    Smaller clones, of which a sample can hold thousands, share `pi` among all clones, else their priors would add up
+    to many tumours.
+
     Parameters
     ----------
     pi
@@ -88,7 +91,8 @@ def clone_prior(pi: float, sizes: np.ndarray) -> np.ndarray:
         Cells per clone, int64 (n_clones,).
     """
     k = max(1, int((sizes >= PRIOR_CLONE_CELLS).sum()))
-    return np.full(sizes.size, max(pi / k, min(PRIOR_FLOOR, pi)))
+    shared = np.where(sizes >= PRIOR_CLONE_CELLS, pi / k, pi / max(1, sizes.size))
+    return np.maximum(shared, min(PRIOR_FLOOR, pi))
 
 
 def fuse(cells: Cells, prior: np.ndarray, *, seed: int = 0) -> Fused:

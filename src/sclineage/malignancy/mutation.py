@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
-from scipy.special import expit, logsumexp
+from scipy.special import expit, logit, logsumexp
 from scipy.stats import binom
 
 from .lines import Line, Scores
@@ -19,7 +19,9 @@ from .table import Alleles, Cells
 ERROR, ALT_SHARE, AMBIENT = 0.005, 0.4, 0.05
 SHARED = np.array([0.02, 0.05, 0.1, 0.2, 0.4])
 UNPROVEN = 3.0  # most that a site may give when it is not shown private, or seen in one cell only
-PRIVATE = 0.9
+PRIVATE = 0.75
+ANCESTRAL_GENES = ("DNMT3A", "TET2", "ASXL1", "JAK2")  # clonal haematopoiesis: half of CAR-T recipients have it
+ANCESTRAL_PRIOR = 0.1  # P(private) of their mutations before looking; 0.5 for others
 LGL_GENES, LGL_CAP = ("STAT3", "STAT5B"), 1.5  # mutant in benign large granular lymphocyte expansions
 GENETIC = 3.0
 DEEP = 100.0  # reads of one cell beyond which a miss is impossible anyway, and exp() would overflow
@@ -31,11 +33,11 @@ def excess(k: np.ndarray, n: np.ndarray) -> np.ndarray:
     return log_binomial(k, n, ALT_SHARE) - log_binomial(k, n, ERROR)
 
 
-def private_weight(k0: np.ndarray, n0: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """P(the site is private), from `k0` of `n0` reads outside the clone; 0.5 where nothing covers it outside."""
+def private_weight(k0: np.ndarray, n0: np.ndarray, error: np.ndarray, prior: np.ndarray | float = 0.5) -> np.ndarray:
+    """P(the site is private), from `k0` of `n0` reads outside the clone; the prior where nothing covers it outside."""
     rate = np.minimum(error[..., None] + SHARED, 0.95)
     shared = logsumexp(log_binomial(k0[..., None], n0[..., None], rate), axis=-1) - np.log(SHARED.size)
-    return expit(log_binomial(k0, n0, error) - shared)
+    return expit(log_binomial(k0, n0, error) - shared + logit(prior))
 
 
 def clone_ratio(site: np.ndarray, *, lgl: np.ndarray) -> float:
@@ -61,14 +63,16 @@ def score(cells: Cells, seed: int) -> Scores:
         return Scores(np.full(n, np.nan), np.zeros(n, np.int64), [""] * n, np.zeros(n))
     k, depth, with_alt = _pooled(cells, cells.alleles)
     k0, n0, error = _outside(cells, cells.alleles, k, depth)
-    weight = private_weight(k0, n0, error)
+    ancestral = np.isin(np.array(cells.alleles.gene, dtype=object), ANCESTRAL_GENES)
+    weight = private_weight(k0, n0, error, np.where(ancestral, ANCESTRAL_PRIOR, 0.5))
     value = site_ratio(excess(k, depth), weight, with_alt)
     lgl = np.isin(np.array(cells.alleles.gene, dtype=object), LGL_GENES)
     cd8 = ~cells.majority("CD4_T")
     total = np.array([clone_ratio(np.where(depth[c] > 0, value[c], 0.0), lgl=lgl & cd8[c]) for c in range(n)])
     reads = depth.sum(axis=1)
     detail = [_describe(cells.alleles, k[c], depth[c], weight[c]) for c in range(n)]
-    able = power(cells, depth, weight, lgl[None, :] & cd8[:, None])
+    known = np.where(value > GENETIC, weight, 0.0).max(axis=0)
+    able = power(cells, depth, known, lgl[None, :] & cd8[:, None])
     return Scores(np.where(reads > 0, total, np.nan), reads.astype(np.int64), detail, able)
 
 
@@ -110,35 +114,54 @@ def _describe(alleles: Alleles, k: np.ndarray, depth: np.ndarray, weight: np.nda
     return ", ".join(said)
 
 
-def power(cells: Cells, depth: np.ndarray, weight: np.ndarray, weak: np.ndarray) -> np.ndarray:
-    """P(this line exceeds 3 nats | one of the listed sites, each equally likely, is the clone's driver).
+def power(cells: Cells, depth: np.ndarray, known: np.ndarray, weak: np.ndarray) -> np.ndarray:
+    """P(this line would exceed 3 nats | the clone carries the drivers that this patient's tumour is known to carry).
 
-    Exact, in place of draws: the smallest number of driver reads that suffices, and the chance that two cells show
-    one, joined by the lower bound P(A) + P(B) - 1. A listed site without a read adds nothing, so a long list that the
-    data hardly cover has little power; neither have sites that are not private, or `weak` (capped below 3 nats).
+    Only sites that some clone of the patient carries privately give power: whether a tumour holds a site of a list at
+    all is unknown, so its absence clears nobody. Exact, in place of draws: the smallest number of driver reads that
+    suffices, and the chance that two cells show one, joined by the lower bound P(A) + P(B) - 1; several sites by
+    1 - prod(1 - P).
+
+    Parameters
+    ----------
+    cells
+        Cells of the patient.
+    depth
+        float64 (n_clones, n_sites): reads.
+    known
+        float64 (n_sites,): weight of the site in its private carrier, 0 without one.
+    weak
+        bool (n_clones, n_sites): sites capped below 3 nats in the clone.
     """
     alleles = cells.alleles
     assert alleles is not None
     two = _two_cells(cells, alleles)
     out = np.zeros(depth.shape)
-    for c, s in np.argwhere((depth > 0) & (weight >= PRIVATE) & ~weak):
+    for c, s in np.argwhere((depth > 0) & ~weak & (known > 0)[None, :]):
         reads = np.arange(int(depth[c, s]) + 1)
-        enough = weight[c, s] * excess(reads, depth[c, s]) > GENETIC
+        enough = known[s] * excess(reads, depth[c, s]) > GENETIC
         if enough.any():
             reach = binom.sf(int(np.argmax(enough)) - 1, int(depth[c, s]), ALT_SHARE)
             out[c, s] = max(0.0, reach + two[c, s] - 1.0)
-    return out.mean(axis=1) if out.shape[1] else np.zeros(cells.n_clones)
+    return 1.0 - np.prod(1.0 - out, axis=1)
 
 
 def _two_cells(cells: Cells, alleles: Alleles) -> np.ndarray:
-    """P(at least two covered cells show a driver read), per clone and site (Poisson binomial, exact)."""
-    member = _members(cells)
-    log_miss = alleles.depth.astype(np.float64)  # per covered cell: log P(no driver read) = depth * log(0.6)
-    log_miss.data = np.minimum(log_miss.data, DEEP) * np.log1p(-ALT_SHARE)
-    odds = log_miss.copy()
-    odds.data = np.expm1(-log_miss.data)  # P(some) / P(none)
-    none = np.exp(np.asarray((member @ log_miss).todense()))
-    return 1.0 - none * (1.0 + np.asarray((member @ odds).todense()))
+    """P(at least two covered cells show a driver read), per clone and site (Poisson binomial, exact).
+
+    Cells are counted by depth first, so that no sum of floats depends on their order.
+    """
+    member, depth = _members(cells), alleles.depth
+    log_none = np.zeros((cells.n_clones, depth.shape[1]))
+    odds = np.zeros_like(log_none)
+    for d in np.unique(depth.data[depth.data > 0]):
+        at = depth.astype(np.float64)
+        at.data = (depth.data == d).astype(np.float64)
+        n = np.asarray((member @ at).todense())
+        miss = min(float(d), DEEP) * np.log1p(-ALT_SHARE)
+        log_none += n * miss
+        odds += n * np.expm1(-miss)  # P(some) / P(none) of a cell
+    return 1.0 - np.exp(log_none) * (1.0 + odds)
 
 
 LINE = Line("driver", -1.0, 7.0, score, genetic=True)

@@ -99,7 +99,9 @@ def _read(name: str) -> pd.DataFrame:
                          "(sample, barcode, malignant) or clones (clone_id, malignant)", place="malignant_key")
     if Path(name).stat().st_size == 0:
         raise InputError(name, "the file is empty", "list cells or clones")
-    frame = pd.read_csv(name, sep=None, engine="python", dtype=str, skipinitialspace=True)
+    with Path(name).open(encoding="utf-8") as handle:
+        header = handle.readline()
+    frame = pd.read_csv(name, sep="\t" if "\t" in header else ",", dtype=str, skipinitialspace=True)
     frame = frame.rename(columns={c: str(c).strip().lower() for c in frame.columns})
     if not {"barcode", "clone_id", "trb_junction"} & set(frame.columns):
         raise InputError(name, f"columns {', '.join(map(repr, frame.columns))}",

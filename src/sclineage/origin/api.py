@@ -123,7 +123,7 @@ def _chains(data: access.Data) -> pd.DataFrame:
     fields = {f: ak.to_list(ak.flatten(chains[f])) for f in ("locus", "junction", "productive") if f in chains.fields}
     flat = pd.DataFrame({"cell": np.repeat(data.obs_names.get_indexer(airr.obs_names), counts)} | fields)
     if "productive" in flat:
-        flat = flat[[str(v).upper() in ("TRUE", "T") for v in flat["productive"]]]
+        flat = flat[np.array([str(v).upper() in ("TRUE", "T") for v in flat["productive"]], dtype=bool)]
     return flat[flat["junction"].notna() & flat["locus"].isin(["TRA", "TRB"])]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +34,24 @@ def read_anndata(path: Path, *, obs: str = "", peek: bool = False) -> Matrix:
         nothing, or the file cannot be read.
     """
     try:
-        store = _open(path)
-        table = read_elem(store["obs"])
-        rows = np.arange(len(table)) if not obs else _picked(path, table, obs)
-        if len(rows) == 0:
-            raise InputError(path, "the file holds no cell", "give a matrix that holds cells")
-        source = _counts_place(path, store, rows)
-        counts = _rows(_element(store, source), rows[:PEEK] if peek else rows)
-        var = read_elem(store["raw/var"] if source == "raw" else store["var"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # files of old anndata versions are fine
+            return _read(path, _open(path), obs, peek)
     except _READ_ERRORS as error:
         if isinstance(error, InputError):
             raise
         raise InputError(path, f"the AnnData file cannot be read ({type(error).__name__}: {error})",
                          "write it again with a current anndata") from None
+
+
+def _read(path: Path, store: Any, obs: str, peek: bool) -> Matrix:  # noqa: FBT001
+    table = read_elem(store["obs"])
+    rows = np.arange(len(table)) if not obs else _picked(path, table, obs)
+    if len(rows) == 0:
+        raise InputError(path, "the file holds no cell", "give a matrix that holds cells")
+    source = _counts_place(path, store, rows)
+    counts = _rows(_element(store, source), rows[:PEEK] if peek else rows)
+    var = read_elem(store["raw/var"] if source == "raw" else store["var"])
     barcodes = table.index.astype(str).to_numpy(dtype=object)[rows]
     return Matrix(path, as_counts(path, counts, source), barcodes, _features(var), source)
 

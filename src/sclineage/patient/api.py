@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from . import access
 from .build import read_patient
@@ -31,9 +30,9 @@ def qc(mdata: access.Data, *, min_umi: int = 500, min_genes: int = 200, max_mito
 
     Returns
     -------
-    None. Writes per cell: ``n_umi`` and ``n_genes`` (without CAR and viral features; float64, missing without a matrix),
-    ``mito_share``, ``doublet_score`` (float64, missing where unknown) and ``excluded_reason`` (``low_umi``, ``few_genes``,
-    ``high_mito`` or empty; always empty without a matrix). Wells without scores are named in the notes.
+    None. Writes per cell: ``n_umi`` and ``n_genes`` (without CAR and viral features; float64, missing without a
+    matrix), ``mito_share``, ``doublet_score`` (float64, missing where unknown) and ``excluded_reason`` (``low_umi``,
+    ``few_genes``, ``high_mito`` or empty; empty without a matrix). Wells without scores are named in the notes.
 
     Raises
     ------
@@ -55,7 +54,8 @@ def qc(mdata: access.Data, *, min_umi: int = 500, min_genes: int = 200, max_mito
         if doublets:
             passing = np.flatnonzero(why == "")
             genes = counts[passing][:, np.flatnonzero(~without)]
-            columns["doublet_score"][rows[passing]], notes = doublet_scores(genes, _wells(mdata)[rows[passing]], rng=rng)
+            wells = _wells(mdata)[rows[passing]]
+            columns["doublet_score"][rows[passing]], notes = doublet_scores(genes, wells, rng=rng)
     access.put(mdata, columns | {"excluded_reason": excluded})
     _note(mdata, notes)
     access.put_params(mdata, "qc", {"min_umi": min_umi, "min_genes": min_genes, "max_mito": max_mito,

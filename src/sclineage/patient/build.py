@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from .._errors import InputError, nearest
+from .._errors import InputError
 from .._schema import ASSAYED
 from . import access
 from .empties import COLUMNS, no_empties, read_empties
@@ -44,8 +44,8 @@ def read_patient(sheet: str | os.PathLike[str] | pd.DataFrame, *, patient: str |
     MuData with the modalities the files give: ``gex`` (int32 CSR, genes sorted by id), ``airr`` (cells of samples with
     V(D)J), ``targets`` (cells of samples with molecules), ``adt``, ``alleles`` (``X`` alternative allele,
     ``layers["dp"]`` depth). ``obs_names`` are ``<sample>_<barcode>``, sorted; ``uns["sclineage"]`` holds the rows of
-    the sheet with facts of each sample, empty droplets, CAR and viral features, input files and notes. The result does not
-    depend on the order of rows or files.
+    the sheet with facts of each sample, empty droplets, CAR and viral features, input files and notes. The result does
+    not depend on the order of rows or files.
 
     Raises
     ------
@@ -76,7 +76,8 @@ def _rows(sheet: str | os.PathLike[str] | pd.DataFrame, patient: str | None) -> 
         raise InputError(_source(sheet), f"found {len(known)} patients ({', '.join(known)})",
                          "name one with patient=, or use run(), which does them one by one", place="column patient")
     if patient is not None and patient not in known:
-        raise InputError(_source(sheet), f"no patient {patient!r}", nearest(patient, known), place="column patient")
+        raise InputError(_source(sheet), f"no patient {patient!r}",
+                         "name one of " + ", ".join(known[:20]), place="column patient")
     return rows[rows["patient"] == (known[0] if patient is None else patient)].sort_values("sample", kind="stable")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -163,10 +164,12 @@ def airr_modality(contigs: pd.DataFrame, cells: Sequence[str]) -> AnnData:
     """
     frame = contigs[["cell_id", *FIELDS]].astype(object)
     frame["productive"] = np.where(contigs["productive"].to_numpy(dtype=bool), "T", "F")
-    found = scirpy.io.read_airr(frame.where(frame.notna(), None))
-    rows = pd.Index(found.obs_names).get_indexer(list(cells))
-    chains = found.obsm["airr"]
-    length = np.where(rows >= 0, np.asarray(ak.num(chains))[rows], 0)
-    airr = ak.unflatten(ak.flatten(chains[rows[rows >= 0]]), length)
-    obs = pd.DataFrame(index=pd.Index(np.asarray(cells, dtype=object), dtype=object))
-    return AnnData(obs=obs, obsm={"airr": airr}, uns={"scirpy_version": found.uns["scirpy_version"]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # anndata calls awkward arrays experimental each time
+        found = scirpy.io.read_airr(frame.where(frame.notna(), None))
+        rows = pd.Index(found.obs_names).get_indexer(list(cells))
+        chains = found.obsm["airr"]
+        length = np.where(rows >= 0, np.asarray(ak.num(chains))[rows], 0)
+        airr = ak.unflatten(ak.flatten(chains[rows[rows >= 0]]), length)
+        obs = pd.DataFrame(index=pd.Index(np.asarray(cells, dtype=object), dtype=object))
+        return AnnData(obs=obs, obsm={"airr": airr}, uns={"scirpy_version": found.uns["scirpy_version"]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -134,7 +135,9 @@ def _tenx(path: Path, obs: str, peek: bool) -> Matrix:  # noqa: FBT001
                 parts = (start, group["indices"][: indptr[-1]], indptr)
                 counts = sparse.csr_matrix(parts, shape=(len(indptr) - 1, len(features)))
         if not peek:
-            counts = sc.read_10x_h5(path, gex_only=False).X
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # repeated names are handled by `union`, repeated barcodes refused
+                counts = sc.read_10x_h5(path, gex_only=False).X
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         if isinstance(error, InputError):
             raise

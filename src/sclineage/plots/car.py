@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from .._errors import InputError
 from ..patient import access
-from .select import chosen, names, needed, numbers
+from .select import chosen, names, needed, numbers, values
 from .style import HYPOTHESES, INK, MUTED, POPULATION_COLOURS, REST, legend_below, look, new_axes, note, plain_log
 
 MOST = 3  # clones by default; each has a row per specimen, selection and population
@@ -144,7 +144,7 @@ def car_umi_histogram(mdata: Any, *, ax: Axes | None = None) -> Axes:
     """
     if not access.has_column(mdata, "car_umi"):
         raise InputError("obs", "no column 'car_umi'", "run sl.tl.car_status first")
-    umi = numbers(pd.DataFrame({"umi": access.column(mdata, "car_umi").to_numpy()}), "umi")
+    umi = values(access.column(mdata, "car_umi"))
     population = access.text(mdata, "population", default="not_assessed")
     with look():
         ax = new_axes(width=5.6, height=3.2) if ax is None else ax

@@ -16,9 +16,14 @@ LARGEST = 20  # clones shown for their size alone
 _PARTS = ("receptors", "malignancy", "car_clones", "origin")
 
 
+def values(column: pd.Series) -> np.ndarray:
+    """Column as float64 with NaN where missing (tables hold nullable integers, files may hold objects)."""
+    return pd.to_numeric(column.astype(object).where(column.notna(), np.nan)).to_numpy(dtype=np.float64)
+
+
 def numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
-    """Column as float64 with NaN where missing (tables hold nullable integers)."""
-    return pd.to_numeric(frame[name]).astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan)
+    """Column `name` of a table, as `values`."""
+    return values(frame[name])
 
 
 def needed(data: Any, name: str, *, step: str) -> pd.DataFrame:
@@ -84,15 +89,12 @@ def shown(data: Any, *, largest: int = LARGEST) -> pd.DataFrame | None:
 
 
 def headline(data: Any, *, most: int = 12) -> pd.DataFrame | None:
-    """Clones that the report speaks about: malignant and suspicious ones, else those asked for, else the largest."""
+    """Clones that the report speaks about: malignant, suspicious and focus clones; without any, the largest clone."""
     clones = ranked(data)
     if clones is None or clones.empty:
         return clones
-    for wanted in (["malignant", "suspicious"], ["focus"]):
-        found = clones[clones["shown_for"].isin(wanted)]
-        if len(found):
-            return found.head(most).reset_index(drop=True)
-    return clones.head(1)
+    found = clones[clones["shown_for"] != "size"]
+    return (found if len(found) else clones).head(most if len(found) else 1).reset_index(drop=True)
 
 
 def chosen(data: Any, clones: Sequence[str] | None, *, most: int) -> list[str]:

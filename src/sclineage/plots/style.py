@@ -132,8 +132,8 @@ def save(ax: Axes, path: str | os.PathLike[str]) -> None:
 def inline_svg(ax: Axes, *, prefix: str, label: str) -> str:
     """Figure of `ax` as an SVG element for an HTML page.
 
-    Ids get `prefix`, since several figures share one page; declarations, metadata and namespaces, which HTML does not
-    need, are dropped, so that the page holds no address at all.
+    Ids get `prefix`, since several figures share one page, and those that nothing refers to are dropped; so are
+    declarations, metadata and namespaces, which HTML does not need: the page then holds no address at all.
 
     Parameters
     ----------
@@ -153,7 +153,8 @@ def inline_svg(ax: Axes, *, prefix: str, label: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.S)
     text = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", text)
     text = text.replace("xlink:href=", "href=")
-    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    used = set(re.findall(r'href="#([^"]+)"', text)) | set(re.findall(r"url\(#([^)]+)\)", text))
+    text = re.sub(r'\s+id="([^"]*)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", text)
     text = re.sub(r'href="#', f'href="#{prefix}-', text)
     text = re.sub(r"url\(#", f"url(#{prefix}-", text)
     return text.replace("<svg", f'<svg role="img" aria-label="{_attribute(label)}"', 1).strip()

@@ -10,7 +10,7 @@ import pandas as pd
 
 from .. import _schema as schema
 from . import format as f
-from .sentences import before
+from .sentences import age, before, is_sorted, virus_assessed, virus_found
 from .statement import Row
 from .tables import Cell, Table, car_verdict, nats, share_up
 from .view import View
@@ -91,22 +91,23 @@ def _car_dna(view: View, clone: Row) -> list[Cell]:
     given = view.sheet[view.sheet["vcn_target"].map(f.known)]
     counts = "; ".join(f"{s}: {r['vcn_target']} vector and {r.get('vcn_reference', '')} reference copies, purity "
                        f"{r.get('purity', 'not given')}" for s, r in given.iterrows())
-    used = "DNA" in str(clone["car_evidence"])
+    reading = "part of the verdict" if "DNA" in str(clone["car_evidence"]) else "given, not used for this verdict"
     n = pd.to_numeric(given.get("vcn_reference", pd.Series(dtype=float)), errors="coerce").sum()
     return _row("CAR DNA", ", ".join(map(str, given.index)), n or None, f"{counts} (n: reference copies)",
-                "part of the verdict" if used else "not part of this clone's verdict")
+                reading)
 
 
 def _age(view: View, clone: Row) -> list[list[Cell]]:
     rows = before(view.of_clone("timeline", str(clone["clone_id"])))
-    word = plain(clone["predates_infusion"] or "not_sampled")
+    word = age(clone, None).word
     if rows is None or rows.empty:
         return [_row("Clone age", "before the infusion", None, f.NOT_ASSESSED, word)]
     out = []
     for r in rows.to_dict("records"):
         seen = (f"{f.count(r['n_clone'])} cells, {f.share(r['frequency'])} ({f.interval(r['low'], r['high'])})"
                 if f.real(r["n_clone"]) else f"none; below {share_up(r['limit_of_detection'])}")
-        out.append(_row("Clone age", f"{r['sample']}, {f.day(r['day'])}", r["n_informative"], seen, word))
+        where = f"{r['sample']}, {f.day(r['day'])}" + (", sorted" if is_sorted(r["flags"]) else "")
+        out.append(_row("Clone age", where, r["n_informative"], seen, word))
     return out
 
 
@@ -122,10 +123,11 @@ def _virus(view: View, clone: Row) -> list[list[Cell]]:
 
 
 def _viral(r: Row) -> tuple[str, str]:
-    if not f.real(r["n_cells"]) or not f.known(r["ratio_to_ambient"]):
+    if not virus_assessed(r):
         return f.NOT_ASSESSED, f.NOT_ASSESSED
-    return (f"{f.count(r['n_positive'])} cells, {f.count(r['umi'])} UMIs, {f.count(r['n_loci'])} loci",
-            f"{f.quantity(r['ratio_to_ambient'])} times ambient")
+    times = f" ({f.quantity(r['ratio_to_ambient'])} times ambient)" if f.known(r["ratio_to_ambient"]) else ""
+    return (f"{f.count(r['n_positive'])} cells, {f.count(r['umi'])} UMIs, {f.count(r['n_loci'])} loci{times}",
+            "above ambient" if virus_found(r) else "not above ambient")
 
 
 def _distinct(view: View, clone: Row) -> list[list[Cell]]:

@@ -22,6 +22,7 @@ COPIES = "Vector copy number (ddPCR) on sorted tumour cells, with their purity."
 # expression, as a share of the control's, down to which a clonal CAR must be excluded before a clone is called negative
 STRICT = {"same_library": 0.18}
 STRICT_OTHER = 0.10
+_NOT_OPEN = ("CAR+", "CAR-", "unknown", "")  # cells whose share of carriers says nothing of the clone
 _EXPECTED = ["umi", "expected_if_negative", "expected_if_positive"]
 
 
@@ -47,9 +48,10 @@ class CarContext:
         """Rows that the clone's verdict rests on, where they add up to its informative cells; else no row."""
         n = f.real(self.clone["car_n_informative"])
         for population in ("malignant", "all"):
-            part = self.rows[(self.rows["population"] == population) & (self.rows["selection"] != "CAR+")]
-            if len(part) and n is not None and float(part["n_informative"].fillna(0).sum()) == n:
-                return part
+            members = self.rows[self.rows["population"] == population]
+            for part in (members[~members["selection"].isin(_NOT_OPEN)], members):
+                if len(part) and n is not None and float(part["n_informative"].fillna(0).sum()) == n:
+                    return part
         return self.rows.iloc[:0]
 
     def seen(self) -> str:
@@ -111,20 +113,27 @@ def _positive(c: CarContext) -> Statement:
 
 
 def _mixed(c: CarContext) -> Statement:
-    says = (f"Some members of {lower(c.subject())} carry the CAR and others do not: {c.seen()}. "
-            f"{capital(f.posterior(c.clone['car_p_mixed']))}, {_bayes(c.clone)}; {_share(c.clone)}.")
+    says = f"Some members of {lower(c.subject())} carry the CAR and others do not: "
     if "minor" in f.words(c.clone["car_flags"]):
-        says += " The members with the CAR are a minority: among unsorted cells a CAR in all members is excluded."
+        says += (f"carrying members were found among sorted cells, while among unsorted cells a CAR in all members is "
+                 f"excluded, where {c.seen()} ({_bayes(c.clone)}); {_share(c.clone)}.")
+    else:
+        says += f"{c.seen()}. {capital(f.posterior(c.clone['car_p_mixed']))}, {_bayes(c.clone)}; {_share(c.clone)}."
     limits = ("The same receptor does not make a cell CAR-derived: only some members need have been transduced. "
               "A silenced member cannot be told from one without the vector. " + NOT_CAUSE)
     return _statement(c, says, limits, COPIES)
 
 
 def _present(c: CarContext) -> Statement:
-    none = f.real(c.clone["car_p_negative"])
-    carrying = None if none is None else 1 - none
-    says = (f"Members of {lower(c.subject())} carry the CAR: {c.seen()}. {capital(f.posterior(carrying))}, "
-            f"{_bayes(c.clone)}. Whether all members carry it or only some cannot be resolved; {_share(c.clone)}.")
+    flags = f.words(c.clone["car_flags"])
+    says = f"Members of {lower(c.subject())} carry the CAR: "
+    if "from_sorted" in flags:
+        says += f"they were found among sorted cells. Among the others {c.seen()}, which does not settle the share."
+    else:
+        none = f.real(c.clone["car_p_negative"])
+        says += f"{c.seen()}. {capital(f.posterior(None if none is None else 1 - none))}, {_bayes(c.clone)}."
+    says += " Whether all members carry it or only some cannot be resolved"
+    says += ", since it was seen only in cells sorted for the CAR." if "only_CAR+_sorted" in flags else "."
     return _statement(c, says, NOT_CAUSE, f"More cells that were not sorted for the CAR, or: {lower(COPIES)}")
 
 

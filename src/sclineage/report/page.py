@@ -22,6 +22,7 @@ MOST_IN_TIME = 6  # clones in the table of frequencies
 _TONES = {
     "malignant": "alarm", "CAR positive": "alarm", "CAR mixed": "alarm", "CAR present": "alarm",
     "suspicious": "caution", "indeterminate": "caution", "not assessable": "caution", "not detected before": "caution",
+    "seen before, not confirmed": "caution",
     "not sampled before": "caution",
 }
 
@@ -78,8 +79,7 @@ def _facts(v: View) -> list[tuple[str, str]]:
     receptor = samples["n_with_receptor"].sum(min_count=1) if samples is not None else None
     facts.append(("With T-cell receptor", f.count(receptor)))
     facts.append(("Clones", f.count(len(v.clones)) if v.clones is not None else f.NOT_ASSESSED))
-    car = v.run.get("parameters", {}).get("car") if isinstance(v.run.get("parameters"), dict) else None
-    facts.append(("CAR feature", str(car) if f.known(car) else "not recorded" if _car(v) else f.NOT_ASSESSED))
+    facts.append(("CAR", _car_features(v)))
     if "diagnosis" in v.sheet:
         words = sorted({plain(d) for d in v.sheet["diagnosis"] if f.known(d) and str(d) != "none"})
         facts.append(("Diagnosis given", ", ".join(words) or "none"))
@@ -94,9 +94,13 @@ def _samples(v: View) -> str:
     return f"{f.count(len(v.sheet))}{of}{span}"
 
 
-def _car(v: View) -> bool:
+def _car_features(v: View) -> str:
     samples = v.table("samples")
-    return v.table("clone_car") is not None or (samples is not None and bool(samples["car_umi_total"].notna().any()))
+    if v.table("clone_car") is None and not (samples is not None and samples["car_umi_total"].notna().any()):
+        return f.NOT_ASSESSED
+    asked = v.run.get("parameters", {})
+    named = asked.get("car") if isinstance(asked, dict) else None
+    return str(named) if f.known(named) else f.listing(v.car_features) or "name not recorded"
 
 
 def _cards(v: View) -> list[Card]:
@@ -124,7 +128,8 @@ def _tables(v: View) -> dict[str, Any]:
     ids = [] if v.headline is None else [str(c) for c in v.headline["clone_id"]]
     out: dict[str, Any] = {
         "inputs": provenance.inputs(v), "settings": provenance.settings(v), "versions": provenance.versions(v),
-        "clones": None, "time": None, "what_if": None, "car": {}, "lines": {}}
+        "car_cells": None if v.car_cells is None else tables.car_cells(v.car_cells), "clones": None, "time": None,
+        "what_if": None, "car": {}, "lines": {}}
     for name, make in (("virus", tables.virus), ("distinct", tables.distinct)):
         frame = v.table(name)
         out[name] = None if frame is None else make(frame)
@@ -154,10 +159,12 @@ def _figures(data: Any, v: View) -> dict[str, Any]:
 
 
 def _distinct(v: View) -> list[str]:
+    """Sentences on pairs of populations, where anything is known of them."""
     frame = v.table("distinct")
     if frame is None:
         return []
-    return [sentences.distinctness(r) for r in frame[frame["line"] == "all"].to_dict("records")]
+    silent = frame[["same_t_cell", "shared_ancestor"]].isin(["", "not_assessed"]).all(axis=1)
+    return [sentences.distinctness(r) for r in frame[(frame["line"] == "all") & ~silent].to_dict("records")]
 
 
 def _missing(v: View) -> dict[str, str]:

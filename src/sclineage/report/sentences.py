@@ -39,7 +39,6 @@ CALL_DECIDES = {
 BASIS = {
     "genetic": "The call rests on genetic changes in its cells.",
     "pathology": "The call rests on the diagnosis in the sample sheet; without it, it would not be made.",
-    "user": "The call was given by the user and not made here.",
 }
 
 
@@ -47,6 +46,9 @@ def malignancy(clone: Row) -> Statement:
     """What the data say of the malignancy of a clone (`clone` is its row of ``clones``)."""
     call = str(clone["malignant_call"]) or "not_assessable"
     subject = f"The clone ({f.cells(clone['n_cells'])})"
+    if str(clone["malignant_basis"]) == "user":
+        says = f"{subject} is called {plain(call)} by the user; the call was not made here."
+        return Statement("Is it malignant?", plain(call), says, CALL_LIMITS[call])
     says = CALLS[call].format(
         subject=subject, lower=lower(subject), p=f.posterior(clone["malignant_p"]),
         prior=f.probability(clone["malignant_prior"]), power=f.probability(clone["malignant_power"]))
@@ -71,8 +73,10 @@ def _leans_on(clone: Row) -> str:
 def age(clone: Row, timeline: pd.DataFrame | None) -> Statement:
     """Whether a clone is older than the infusion; `timeline` holds its rows, or is None."""
     word = str(clone["predates_infusion"]) or "not_sampled"
-    says, limits, decides = AGES[word](clone, before(timeline))
-    return Statement("Is it older than the infusion?", plain(word), says, limits, decides)
+    doubted = word == "not_detected" and f.known(clone["predates_reason"])
+    says, limits, decides = (_doubted if doubted else AGES[word])(clone, before(timeline))
+    shown = "seen before, not confirmed" if doubted else plain(word)
+    return Statement("Is it older than the infusion?", shown, says, limits, decides)
 
 
 def before(timeline: pd.DataFrame | None) -> pd.DataFrame | None:
@@ -82,34 +86,60 @@ def before(timeline: pd.DataFrame | None) -> pd.DataFrame | None:
     return timeline[(timeline["day"] < 0) & (timeline["n_informative"].fillna(0) > 0)]
 
 
-def _older(clone: Row, rows: pd.DataFrame | None) -> tuple[str, str, str]:
-    says = f"Yes: it was seen before the infusion, first on {f.day(clone['first_day'])}"
+def _seen_in(rows: pd.DataFrame | None) -> str:
     seen = rows[rows["n_clone"].fillna(0) > 0] if rows is not None else None
-    if seen is not None and len(seen):
-        says += ": " + "; ".join(
-            f"{f.count(r['n_clone'])} of {f.count(r['n_informative'])} informative cells in {r['sample']} "
-            f"(95 % interval {f.interval(r['low'], r['high'])})" for _, r in seen.iterrows())
-    return says + ".", "That it is older says nothing about whether it was transduced later.", ""
+    if seen is None or seen.empty:
+        return ""
+    return ": " + "; ".join(
+        f"{f.count(r['n_clone'])} of {f.count(r['n_informative'])} informative cells in {r['sample']} "
+        f"(95 % interval {f.interval(r['low'], r['high'])})" for r in seen.to_dict("records"))
+
+
+def _older(clone: Row, rows: pd.DataFrame | None) -> tuple[str, str, str]:
+    says = f"Yes: it was seen before the infusion, first on {f.day(clone['first_day'])}{_seen_in(rows)}."
+    return says, "That it is older says nothing about whether it was transduced later.", ""
 
 
 def _not_before(clone: Row, rows: pd.DataFrame | None) -> tuple[str, str, str]:
-    n = 0 if rows is None else int(rows["n_informative"].fillna(0).sum())
-    among = f" among {f.count(n)} informative cells" if n else ""
+    n = 0 if rows is None else int(rows.loc[~rows["flags"].map(is_sorted), "n_informative"].fillna(0).sum())
+    among = f" among {f.count(n)} informative, unsorted cells" if n else ""
     limit = clone["predates_limit"]
     says = f"It was not found before the infusion{among}"
     says += (f"; a frequency above {f.share(limit, up=True)} is excluded (95 %)." if f.known(limit)
              else "; the frequency that this excludes was not assessed.")
-    if f.known(clone["predates_reason"]):
-        says += f" Cells seen there do not count: {plain(clone['predates_reason'])}."
-    return (says, "Absence never proves that the clone is younger than the therapy.",
-            "Deep T-cell receptor sequencing of stored apheresis or diagnostic DNA, for this receptor.")
+    return says, "Absence never proves that the clone is younger than the therapy.", DEEPER
 
 
-def _never_looked(_: Row, __: pd.DataFrame | None) -> tuple[str, str, str]:
-    return ("Not known: there is no informative sample from before the infusion.", "",
-            "T-cell receptor sequencing of stored apheresis or diagnostic DNA, for this receptor.")
+def _doubted(clone: Row, rows: pd.DataFrame | None) -> tuple[str, str, str]:
+    reason = str(clone["predates_reason"])
+    says = (f"Cells of it were seen before the infusion{_seen_in(rows)}. This is not taken as proof: "
+            f"{DOUBTS.get(reason, plain(reason))}.")
+    limit = clone["predates_limit"]
+    says += f" Its frequency then was at most {f.share(limit, up=True)} (95 %)." if f.known(limit) else ""
+    return says, "It may well be older than the therapy; these data do not exclude leakage from a later sample.", DEEPER
 
 
+def is_sorted(flags: object) -> bool:
+    """Whether a row of ``timeline`` is of sorted cells."""
+    return "selected" in f.words(flags)
+
+
+def _never_looked(clone: Row, _: pd.DataFrame | None) -> tuple[str, str, str]:
+    why = ("the samples from before the infusion hold no informative unsorted cell" if f.known(clone["predates_reason"])
+           else "there is no sample from before the infusion")
+    return f"Not known: {why}.", "", DEEPER
+
+
+DEEPER = "Deep T-cell receptor sequencing of stored apheresis or diagnostic DNA, for this receptor."
+DOUBTS = {
+    "one_cell_only": "it is a single cell",
+    "chains_not_both_exact": "fewer than two of these cells show both receptor chains, letter by letter",
+    "pool_unknown": "it is not known which samples were sequenced together, so a later sample may have leaked into "
+                    "this one",
+    "same_pool_as_later_sample": "it was sequenced together with a later sample that holds the clone, which may have "
+                                 "leaked into it",
+    "leakage_not_excluded": "so few cells may have leaked from a later sample",
+}
 AGES = {"yes": _older, "not_detected": _not_before, "not_sampled": _never_looked}
 
 
@@ -124,24 +154,38 @@ def virus(rows: pd.DataFrame | None, population: str) -> list[Statement]:
     return [_one_virus(question, str(name), part[part["virus"] == name]) for name in sorted(part["virus"].unique())]
 
 
+def virus_assessed(r: Row) -> bool:
+    """Whether a row of ``virus`` says anything."""
+    return bool(f.real(r["n_cells"])) and f.known(r["rate"]) and "not_assessed" not in f.words(r["flags"])
+
+
+def virus_found(r: Row) -> bool:
+    """Whether a row of ``virus`` shows the virus above ambient, by cells, by rate, and at two loci or more."""
+    quiet = {"at_ambient", "one_locus", "one_locus_only"} & set(f.words(r["flags"]))
+    return virus_assessed(r) and bool(f.real(r["n_positive"])) and (f.real(r["n_loci"]) or 0) >= 2 and not quiet
+
+
 def _one_virus(question: str, name: str, part: pd.DataFrame) -> Statement:
-    n, k = int(part["n_cells"].fillna(0).sum()), int(part["n_positive"].fillna(0).sum())
-    if n == 0:
-        return Statement(question, f"{name}: {f.NOT_ASSESSED}", f"{name}: not assessed, no cell of this population.")
-    where = "; ".join(_virus_sample(r) for r in part.to_dict("records") if f.real(r["n_cells"]))
-    if k:
+    rows = [r for r in part.to_dict("records") if virus_assessed(r)]
+    if not rows:
+        says = f"{name}: not assessed in the cells of this population."
+        return Statement(question, f"{name}: {f.NOT_ASSESSED}", says)
+    found = [r for r in rows if virus_found(r)]
+    where = "; ".join(_virus_sample(r) for r in found or rows)
+    if found:
+        k, n = (sum(int(r[c]) for r in found) for c in ("n_positive", "n_cells"))
         says = f"{name} transcripts are above ambient in {f.count(k)} of {f.cells(n)} ({where})."
         limits = "Transcripts in the tumour do not show that the virus caused it."
         next_ = "EBER in situ hybridisation, or viral load on sorted cells." if name.upper() == "EBV" else ""
         return Statement(question, f"{name}: above ambient", says, limits, next_)
-    says = f"{name} transcripts are not above ambient in {f.cells(n)} ({where})."
+    says = f"{name} transcripts are not above ambient in {f.cells(sum(int(r['n_cells']) for r in rows))} ({where})."
     return Statement(question, f"{name}: not above ambient", says, "Latent virus with few transcripts stays unseen.")
 
 
 def _virus_sample(r: Row) -> str:
     return (f"{r['sample']}: {f.count(r['n_positive'])} of {f.cells(r['n_cells'])}, {f.quantity(r['rate'])} UMIs per "
-            f"cell (95 % interval {f.quantity(r['low'])} to {f.quantity(r['high'])}), "
-            f"{f.quantity(r['ratio_to_ambient'])} times ambient, {f.count(r['n_loci'])} loci")
+            f"cell (95 % interval {f.quantities(r['low'], r['high'])}), {f.quantity(r['ratio_to_ambient'])} times "
+            f"ambient, {f.count(r['n_loci'])} loci")
 
 
 # --- the patient as a whole ------------------------------------------------------------------------------------------
@@ -173,6 +217,8 @@ def _reason(row: Row) -> str:
 
 
 def _age_short(row: Row) -> str:
+    if f.known(row["predates_reason"]) and str(row["predates_infusion"]) == "not_detected":
+        return "seen before the infusion, not confirmed"
     short = {"yes": f"seen before the infusion ({f.day(row['first_day'])})",
              "not_detected": f"not found before the infusion (limit {f.share(row['predates_limit'], up=True)})"}
     return short.get(str(row["predates_infusion"]), "not sampled before the infusion")

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from . import format as f
+from .sentences import virus_assessed
 from .statement import Row
 from .words import plain
 
@@ -123,6 +124,18 @@ def clone_car(part: pd.DataFrame) -> Table:
                  "Weakest excluded: smallest expression of a clonal CAR that is excluded, as a share of the control's.")
 
 
+def car_cells(frame: pd.DataFrame) -> Table:
+    """CAR per cell, in every sample; nothing is said of samples in which the CAR was not assessed."""
+    def seen(column: str) -> Callable[[Row], Cell]:
+        return lambda r: Cell(f.count(r[column]) if r["n_informative"] else f.NOT_ASSESSED, "", "num")
+
+    columns: list[Column] = [
+        ("Sample", text("sample")), ("n informative", number("n_informative")), ("With a CAR UMI", seen("n_with_car")),
+        ("CAR present", seen("pos")), ("Uncertain", seen("uncertain")), ("Unlikely", seen("unlikely"))]
+    return build("CAR per cell", columns, frame.to_dict("records"),
+                 "A cell without a CAR UMI is not a cell without a CAR: see the sensitivity of its sample.")
+
+
 def timeline(part: pd.DataFrame, names: Mapping[str, str], order: Sequence[str]) -> Table:
     """Frequency of clones over time, clones in the given order."""
     part = part[part["clone_id"].isin(order)]
@@ -190,6 +203,7 @@ def samples(frame: pd.DataFrame, sheet: pd.DataFrame) -> Table:
 
 
 SCENARIOS = {
+    "fitted": "as fitted",
     "sensitivity_halved": "CAR sensitivity halved", "background_x10": "CAR background ten times higher",
     "doublets_x2": "twice as many doublets",
 }
@@ -217,7 +231,7 @@ def what_if(frame: pd.DataFrame, clones_: pd.DataFrame, names: Mapping[str, str]
 def virus(frame: pd.DataFrame) -> Table:
     """Viral transcripts per population and sample; nothing is said of a population without cells."""
     def seen(column: str, form: Callable[[Any], str] = f.count) -> Callable[[Row], Cell]:
-        return lambda r: Cell(form(r[column]) if f.real(r["n_cells"]) else f.NOT_ASSESSED, "", "num")
+        return lambda r: Cell(form(r[column]) if virus_assessed(r) else f.NOT_ASSESSED, "", "num")
 
     columns: list[Column] = [
         ("Virus", text("virus")), ("Population", word("population")), ("Sample", text("sample")),

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from .._errors import InputError
-from .._schema import TABLES, conform
+from .._schema import CAR_CALLS, TABLES, conform
 from ..patient import access
 from ..plots import select
 
@@ -37,6 +38,9 @@ class View:
     what_if: pd.DataFrame | None
     run: dict[str, Any]
     params: dict[str, Any]
+    car_cells: pd.DataFrame | None
+    remarks: list[str] = field(default_factory=list)
+    car_features: list[str] = field(default_factory=list)
     aliases: dict[str, str] = field(default_factory=dict)
 
     def table(self, name: str) -> pd.DataFrame | None:
@@ -50,7 +54,7 @@ class View:
 
 
 def view(data: Any) -> View:
-    """Read a processed patient.
+    """Read what the report needs from a processed patient.
 
     Raises
     ------
@@ -70,7 +74,8 @@ def view(data: Any) -> View:
         names=select.names(data),
         tables=_tables(store.get("tables", {})), lines=_frame(store.get("malignancy_lines")),
         what_if=_frame(store.get("car_what_if")), run=_record(store.get("run")), params=_record(store.get("params")),
-        aliases=_aliases(store.get("clone_aliases")))
+        car_cells=_car_cells(data), remarks=[str(n) for n in store.get("notes", ())],
+        car_features=[str(n) for n in store.get("car_features", ())], aliases=_aliases(store.get("clone_aliases")))
 
 
 def _patient(data: Any) -> str:
@@ -82,6 +87,20 @@ def _patient(data: Any) -> str:
         return names[0]
     sheet = access.sample_table(data)
     return str(sheet["patient"].iloc[0]) if "patient" in sheet and len(sheet) else "unnamed"
+
+
+def _car_cells(data: Any) -> pd.DataFrame | None:
+    """Cells per sample in which the CAR was assessed, those with a UMI, and their calls; None where there is none."""
+    if not access.has_column(data, "car_umi"):
+        return None
+    umi = select.values(access.column(data, "car_umi"))
+    frame = pd.DataFrame({"sample": access.text(data, "sample", default="sample"), "n_informative": np.isfinite(umi),
+                          "n_with_car": umi > 0})
+    calls = access.text(data, "car_call")
+    for call in CAR_CALLS:
+        frame[call] = (calls == call) & frame["n_informative"]
+    counts = frame.groupby("sample", sort=True).sum().reset_index()
+    return counts if counts["n_informative"].any() else None
 
 
 def _nothing(frame: pd.DataFrame | None) -> pd.DataFrame | None:

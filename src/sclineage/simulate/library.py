@@ -52,6 +52,8 @@ class Params:
         Median UMIs per cell and standard deviation of the log.
     doublets
         Share of barcodes with a second cell.
+    flagged
+        Share of the doublets of two T cells that carry ``clone_status`` doublet, as where both TRB were captured.
     other
         Monocytes and B cells of the tumour library.
     sister, leak
@@ -79,6 +81,7 @@ class Params:
     depth: float = 4000.0
     depth_sd: float = 0.5
     doublets: float = 0.03
+    flagged: float = 0.0
     other: int = 250
     sister: int = 400
     leak: float = 0.03
@@ -187,6 +190,9 @@ def _count(row: Mapping[str, object], cells: pd.DataFrame, params: Params, seed:
     obs["truth_doublet"] = np.isin(np.arange(len(cells)), host)
     obs.loc[host, "truth_partner_car"] = cells["car"].to_numpy()[partner]
     obs["truth_own_umi"], obs["truth_theta"] = own, model.theta
+    obs["clone_status"] = np.where(cells["clone_id"] == "", "no_receptor", "assigned")
+    two = host[(cells["subset"].to_numpy()[host] == "T") & (cells["subset"].to_numpy()[partner] == "T")]
+    obs.loc[two[rng.random(len(two)) < params.flagged], "clone_status"] = "doublet"
     obs = obs.assign(**row)  # type: ignore[arg-type]
     obs.index = [f"{row['sample']}:{i:06d}" for i in range(len(obs))]
     names = [*MARKERS, *(f"FILLER_{i + 1}" for i in range(_FILLER)), CAR]
@@ -216,11 +222,11 @@ def simulate_library(params: Params | None = None, *, seed: int) -> AnnData:
     -------
     AnnData: raw counts in ``X`` (float32 CSR of whole numbers; a few genes, the last one the CAR feature
     ``FMC63_CAR``); ``obs`` holds ``patient, sample, specimen, day, material, selection, pool, role, chemistry,
-    car_counting, car_fraction, clone_id`` (empty without one), ``subset``, and the truth: ``truth_car`` (bool, of the
-    barcode's first cell), ``truth_strength``, ``truth_doublet``, ``truth_partner_car``, ``truth_own_umi`` and
-    ``truth_theta``. ``uns["sclineage"]["samples"]`` is the sample sheet; beside it ``empties``, sums over empty
-    droplets, if asked for. ``uns["truth_clones"]`` has size, designed CAR fraction and expression of every clone of
-    the tumour library.
+    car_counting, car_fraction, clone_id`` (empty without one), ``clone_status, subset``, and the truth: ``truth_car``
+    (bool, of the barcode's first cell), ``truth_strength``, ``truth_doublet``, ``truth_partner_car``,
+    ``truth_own_umi`` and ``truth_theta``. ``uns["sclineage"]["samples"]`` is the sample sheet; beside it ``empties``,
+    sums over empty droplets, if asked for. ``uns["truth_clones"]`` has size, designed CAR fraction and expression of
+    every clone of the tumour library.
     """
     params = params or Params()
     clones = _clones(params, np.random.default_rng([seed, 10]))

@@ -1,0 +1,175 @@
+"""Clones of an AnnData or MuData: takes it apart, calls the array functions beside it, writes the results."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from mudata import MuData
+
+from .. import _schema
+from .._errors import InputError
+from ..patient import access
+from ..patient.access import Data
+from .airr import records
+from .assign import COUNTED, THRESHOLD
+from .normalise import chain_table
+from .patient import patient_clones
+
+__all__ = ["clones", "informative"]
+
+COLUMNS = ("clone_id", "clone_posterior", "clone_status", "clone_id_2", "has_trb")
+
+
+def clones(mdata: Data, *, mode: Literal["posterior", "scirpy"] = "posterior", patient_key: str = "patient",
+           sample_key: str = "sample", key_added: str = "clone_id", airr_mod: str = "airr", airr_key: str = "airr",
+           threshold: float = THRESHOLD, receptor_arms: str = "all", dual_ir: str = "any") -> None:
+    """Assign cells to clones by their T-cell receptors, within each patient.
+
+    Parameters
+    ----------
+    mdata
+        MuData with a modality `airr_mod`, or AnnData with ``obsm[airr_key]``, in scirpy's AIRR format.
+    mode
+        ``posterior``: anchor and attach, every cell with a posterior (see below). ``scirpy``: the partition of
+        `scirpy.tl.define_clonotypes`, without posterior, over all cells of the object as scirpy does it.
+    patient_key, sample_key
+        obs columns; without them all cells are one patient, one sample. Patients never share a clone.
+    key_added
+        Column of the clone ids; the other columns keep their names (see Returns).
+    airr_mod, airr_key
+        Modality and ``obsm`` key of the receptors, as in scirpy.
+    threshold
+        Posterior from which a clone is named.
+    receptor_arms, dual_ir
+        Arguments of `scirpy.tl.define_clonotypes` for ``mode="scirpy"``.
+
+    Returns
+    -------
+    Nothing. Written to ``mdata["airr"].obs[name]`` and ``mdata.obs["airr:" + name]`` (of an AnnData: ``obs[name]``):
+    ``clone_id`` (``<patient>:<hash>``, empty without a clone), ``clone_posterior`` (float64, NaN without a statement),
+    ``clone_status`` (``_schema.CLONE_STATUSES``; empty for cells of samples without V(D)J data), ``clone_id_2``
+    (second clone of a doublet, likeliest clone of an ambiguous cell), ``has_trb`` (bool). The table ``receptors``,
+    and in ``uns["sclineage"]`` the frames ``receptor_rates`` (per sample), ``clone_aliases`` and
+    ``corrected_chains``.
+
+    Raises
+    ------
+    InputError
+        There is no such modality or receptor array.
+
+    Notes
+    -----
+    A clone is nucleated by its TRB (junction nucleotides, V, J); TRA chains attach to it. Every cell is weighed
+    between the clones that its chains lead to, a clone of its own, two cells, and ambient chains, with capture,
+    ambient and doublet rates estimated per sample. A cell is named only at `threshold`; cells without TRB attach
+    (``attached_dropout``) only when one clone alone explains them, never by an invariant alpha chain. See
+    `sclineage.clones.posterior`.
+    """
+    if mode not in ("posterior", "scirpy"):
+        raise InputError("mode", f"found {mode!r}", "use 'posterior' or 'scirpy'")
+    airr = _receptors_of(mdata, airr_mod, airr_key)
+    if mode == "scirpy":
+        from .compat import scirpy_clones
+
+        result = scirpy_clones(mdata, airr, airr_mod=airr_mod, airr_key=airr_key, receptor_arms=receptor_arms,
+                               dual_ir=dual_ir, patient=_labels(mdata, airr, patient_key, "patient"))
+    else:
+        result = _posterior_clones(airr, _labels(mdata, airr, patient_key, "patient"),
+                                   _labels(mdata, airr, sample_key, "sample"), airr_key, threshold)
+    cells, tables = result
+    _write(mdata, airr, cells.rename(columns={"clone_id": key_added}), airr_mod, sample_key)
+    access.put_table(mdata, "receptors", tables.pop("receptors"))
+    access.store(mdata).update(tables)
+    access.put_params(mdata, "clones", {"mode": mode, "threshold": threshold, "patient_key": patient_key,
+                                        "sample_key": sample_key, "key_added": key_added,
+                                        **({"receptor_arms": receptor_arms, "dual_ir": dual_ir}
+                                           if mode == "scirpy" else {})})
+
+
+def informative(statuses: np.ndarray, has_trb: np.ndarray) -> np.ndarray:
+    """Cells that count in the denominator of clone frequencies: no doublet, and a usable TRB.
+
+    Parameters
+    ----------
+    statuses
+        ``clone_status`` per cell.
+    has_trb
+        ``has_trb`` per cell (missing values count as False).
+    """
+    usable = pd.Series(has_trb).astype("boolean").fillna(value=False).to_numpy(bool)
+    return usable & ~np.isin(np.asarray(statuses, dtype=object), ("doublet", "no_receptor", ""))
+
+
+def _receptors_of(mdata: Data, airr_mod: str, airr_key: str) -> Any:
+    """The AnnData that holds the receptors."""
+    if isinstance(mdata, MuData):
+        if airr_mod not in mdata.mod:
+            raise InputError("mdata", f"no modality {airr_mod!r} (found {', '.join(mdata.mod) or 'none'})",
+                             "read V(D)J data with sl.io.read_patient, or name it with airr_mod=")
+        airr = mdata.mod[airr_mod]
+    else:
+        airr = mdata
+    if airr_key not in airr.obsm:
+        raise InputError(airr_mod, f"no obsm[{airr_key!r}]",
+                         "read receptors with scirpy.io.read_10x_vdj or sl.io.read_patient, or name them with airr_key=")
+    return airr
+
+
+def _labels(mdata: Data, airr: Any, key: str, default: str) -> np.ndarray:
+    """Column `key` for the cells of the receptor modality."""
+    if key in airr.obs:
+        values = airr.obs[key].astype(object)
+        return values.where(values.notna(), default).map(str).to_numpy(dtype=object)
+    if isinstance(mdata, MuData) and access.has_column(mdata, key):
+        values = access.column(mdata, key).reindex(airr.obs_names).astype(object)
+        return values.where(values.notna(), default).map(str).to_numpy(dtype=object)
+    return np.full(airr.n_obs, default, dtype=object)
+
+
+def _posterior_clones(airr: Any, patients: np.ndarray, samples: np.ndarray, airr_key: str,
+                      threshold: float) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Columns per cell and tables, patient by patient."""
+    table = chain_table(records(airr.obsm[airr_key]))
+    parts, frames = [], {name: [] for name in ("receptors", "receptor_rates", "clone_aliases", "corrected_chains")}
+    for patient in sorted(set(patients)):
+        rows = np.flatnonzero(patients == patient)
+        local = np.full(patients.size, -1, np.int64)
+        local[rows] = np.arange(rows.size)
+        mine = table[local[table["cell"].to_numpy()] >= 0]
+        mine = mine.assign(cell=local[mine["cell"].to_numpy()]).reset_index(drop=True)
+        names, sample = np.unique(samples[rows].astype(str), return_inverse=True)
+        found = patient_clones(mine, patient=patient, sample=sample.astype(np.int64), n_samples=names.size,
+                               threshold=threshold)
+        parts.append(found.cells.set_index(rows))
+        frames["receptors"].append(found.receptors)
+        for name, frame in (("receptor_rates", found.rates), ("corrected_chains", found.corrected)):
+            frames[name].append(frame.assign(sample=names[frame["sample"].to_numpy(np.int64)].astype(object)))
+        frames["clone_aliases"].append(found.aliases)
+    if not parts:
+        return pd.DataFrame({c: [] for c in COLUMNS}), {"receptors": _schema.empty("receptors")}
+    cells = pd.concat(parts).sort_index()
+    return cells, {name: pd.concat(frame, ignore_index=True) for name, frame in frames.items()}
+
+
+def _write(mdata: Data, airr: Any, cells: pd.DataFrame, airr_mod: str, sample_key: str) -> None:
+    """Columns into the receptor modality and, under its prefix, into the MuData."""
+    for name in cells.columns:
+        airr.obs[name] = pd.Series(cells[name].to_numpy(), index=airr.obs_names)
+        if not isinstance(mdata, MuData):
+            continue
+        values = pd.Series(cells[name].to_numpy(), index=airr.obs_names).reindex(mdata.obs_names)
+        if name == "has_trb":
+            values = values.astype("boolean").fillna(value=False).astype(bool)
+        elif name != "clone_posterior":
+            absent = _absent(mdata, airr, sample_key) if name == "clone_status" else np.full(mdata.n_obs, "", object)
+            values = values.astype(object).where(values.notna(), pd.Series(absent, index=mdata.obs_names))
+        mdata.obs[f"{airr_mod}:{name}"] = values
+
+
+def _absent(mdata: Data, airr: Any, sample_key: str) -> np.ndarray:
+    """Status of cells outside the receptor modality: no_receptor, or empty where their sample has no V(D)J data."""
+    assayed = sorted(set(_labels(mdata, airr, sample_key, "sample")))
+    sample = access.text(mdata, sample_key, default="sample")
+    return np.where(np.isin(sample, assayed), "no_receptor", "").astype(object)

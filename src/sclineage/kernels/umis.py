@@ -1,0 +1,209 @@
+"""UMIs to molecules: which UMIs of a (cell, feature) are one molecule read with an error.
+
+Contract of both devices (slow plain version: ``tests/oracles/umis.py``). All integer, bit-identical.
+
+- `tally` turns reads into distinct (cell, feature, UMI) rows with read counts, sorted by these three.
+- `collapse` gives each row the row it is counted with, within its (cell, feature). ``exact``: itself. ``cellranger``:
+  of itself and the UMIs one base away the one with most reads, ties to the larger UMI; one step, not followed further
+  (Cell Ranger ``mark_dups.rs``, STARsolo ``1MM_CR``). ``directional``: an edge leads from a to b if they are one base
+  apart and reads(a) >= 2 reads(b) - 1; going through the rows by descending reads, each takes what it reaches along
+  edges and is not yet taken (UMI-tools ``directional``; the number of molecules is the same in any order of ties, the
+  membership here goes to the smaller UMI).
+- `low_support` marks UMIs seen in several features of one cell, as Cell Ranger does: with one read of each corrected
+  UMI moved to its target, the feature with strictly most reads keeps the UMI; a tie at the top keeps none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from .. import _backend
+from . import umis_cpu as cpu
+
+POLICIES = ("exact", "cellranger", "directional")
+Policy = Literal["exact", "cellranger", "directional"]
+Place = Literal["cpu", "cuda"]
+_CHUNK = 256  # groups per task
+_BLOCK = 256
+
+__all__ = ["POLICIES", "Tally", "collapse", "collisions", "cuda_defines", "low_support", "merge", "molecules_behind",
+           "order_by", "shared", "tally"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Distinct (cell, feature, UMI) rows, sorted by these three.
+
+    Attributes
+    ----------
+    cell, feature
+        int64 (m,).
+    umi
+        uint64 (m,): packed two bits a base.
+    reads
+        int64 (m,).
+    order
+        int64 (n,): the reads in the order of the rows; row r holds order[first[r] : first[r + 1]].
+    first
+        int64 (m + 1,).
+    """
+
+    cell: np.ndarray
+    feature: np.ndarray
+    umi: np.ndarray
+    reads: np.ndarray
+    order: np.ndarray
+    first: np.ndarray
+
+
+def cuda_defines() -> dict[str, str]:
+    """Constants of ``umis.cu``."""
+    return {"PAIRWISE": f"({cpu.PAIRWISE})"}
+
+
+def order_by(*keys: np.ndarray) -> np.ndarray:
+    """Stable ascending order by several non-negative integer keys, the first one most significant, int64 (n,)."""
+    arrays = [np.asarray(k, np.uint64) for k in keys]
+    widths = [int(a.max(initial=0)).bit_length() for a in arrays]
+    if sum(widths) > 64:
+        return np.lexsort(arrays[::-1]).astype(np.int64)
+    packed = np.zeros(arrays[0].size, np.uint64)
+    for array, width in zip(arrays, widths, strict=True):
+        packed = (packed << np.uint64(width)) | array if width < 64 else array
+    return cpu.radix_argsort(packed)
+
+
+def _starts(*keys: np.ndarray) -> np.ndarray:
+    """First row of every run of equal keys, and the number of rows."""
+    n = keys[0].size
+    new = np.ones(n, bool)
+    if n:
+        new[1:] = np.logical_or.reduce([k[1:] != k[:-1] for k in keys])
+    return np.append(np.flatnonzero(new), n).astype(np.int64)
+
+
+def tally(cell: np.ndarray, feature: np.ndarray, umi: np.ndarray, *, reads: np.ndarray | None = None) -> Tally:
+    """Count the reads of each distinct (cell, feature, UMI).
+
+    Parameters
+    ----------
+    cell, feature
+        Integers (n,), not negative.
+    umi
+        uint64 (n,): packed UMIs.
+    reads
+        Integers (n,): reads each entry stands for; None for one each.
+    """
+    order = order_by(cell, feature, umi)
+    sorted_ = (np.asarray(cell, np.int64)[order], np.asarray(feature, np.int64)[order],
+               np.asarray(umi, np.uint64)[order])
+    first = _starts(*sorted_)
+    each = np.diff(first) if reads is None else np.add.reduceat(
+        np.append(np.asarray(reads, np.int64)[order], 0), first[:-1]) if order.size else np.zeros(0, np.int64)
+    rows = [a[first[:-1]] for a in sorted_]
+    return Tally(rows[0], rows[1], rows[2], each.astype(np.int64), order, first)
+
+
+def collapse(rows: Tally, *, length: int, policy: Policy = "cellranger", device: Place = "cpu") -> np.ndarray:
+    """Row that each row is counted with.
+
+    Parameters
+    ----------
+    rows
+        What `tally` returns.
+    length
+        Bases per UMI, at most 32.
+    policy
+        ``exact``, ``cellranger`` or ``directional``.
+
+    Returns
+    -------
+    int64 (m,): rows that nothing is counted with hold no molecule.
+    """
+    if policy not in POLICIES:
+        raise ValueError(f"policy {policy!r} is none of {POLICIES}")
+    if policy == "exact" or rows.umi.size == 0:
+        return np.arange(rows.umi.size, dtype=np.int64)
+    starts = _starts(rows.cell, rows.feature)
+    if device == "cuda":
+        return _collapse_cuda(rows, starts, length, policy)
+    target = np.empty(rows.umi.size, np.int64)
+    way = cpu.CELLRANGER if policy == "cellranger" else cpu.DIRECTIONAL
+    cpu.collapse(rows.umi, rows.reads, starts, length, way, _CHUNK, target)
+    return target
+
+
+def _collapse_cuda(rows: Tally, starts: np.ndarray, length: int, policy: Policy) -> np.ndarray:
+    xp, n = _backend.cupy(), rows.umi.size
+    module = _backend.module("umis", cuda_defines())
+    grid, block = (-(-n // _BLOCK),), (_BLOCK,)
+    group = np.repeat(np.arange(starts.size - 1), np.diff(starts))
+    held = [xp.asarray(a) for a in (rows.umi, rows.reads, starts[:-1][group], starts[1:][group])]
+    target = xp.arange(n, dtype=xp.int64)
+    if policy == "cellranger":
+        module.get_function("to_best")(grid, block, (*held, np.int64(n), np.int32(length), target))
+        return _backend.to_host(target)
+    step, changed = module.get_function("spread"), xp.ones(1, xp.int32)
+    following = xp.empty_like(target)
+    while int(changed[0]):
+        changed.fill(0)
+        step(grid, block, (*held, np.int64(n), np.int32(length), target, following, changed))
+        target, following = following, target
+    return _backend.to_host(target)
+
+
+def merge(rows: Tally, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Molecules after a collapse: the rows that stand for one (ascending), and their reads, int64 both."""
+    total = np.zeros(target.size, np.int64)
+    cpu.sum_by_target(rows.reads, target, total)
+    kept = np.flatnonzero(total > 0)
+    return kept, total[kept]
+
+
+def low_support(rows: Tally, target: np.ndarray) -> np.ndarray:
+    """Rows whose UMI belongs to another feature of the cell, or to none (see the module), bool (m,)."""
+    moved = np.zeros(target.size, np.int64)
+    cpu.move_one_read(rows.reads, target, moved)
+    order = order_by(rows.cell, rows.umi)
+    low = np.zeros(target.size, np.bool_)
+    cpu.below_top(order, _starts(rows.cell[order], rows.umi[order]), moved, low)
+    return low
+
+
+def shared(reads: np.ndarray, *keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Share of each row in the reads of all rows with its keys, and how many rows those are.
+
+    With keys (cell, UMI) it shows chimeras between features, with (feature, UMI) between cells, with (cell, feature,
+    UMI) over several samples index hopping (the sharing that DropletUtils' ``chimericDrops`` and ``swappedDrops``
+    filter by).
+
+    Returns
+    -------
+    float64 (m,) in (0, 1], and int64 (m,) of at least 1.
+    """
+    order = order_by(*keys)
+    starts = _starts(*(np.asarray(k)[order] for k in keys))
+    size = np.diff(starts)
+    total = np.add.reduceat(np.append(np.asarray(reads, np.int64)[order], 0), starts[:-1]) if size.size else size
+    share, members = np.empty(order.size), np.empty(order.size, np.int64)
+    share[order] = np.asarray(reads)[order] / np.repeat(np.maximum(total, 1), size)
+    members[order] = np.repeat(size, size)
+    return share, members
+
+
+def collisions(molecules: np.ndarray | float, length: int) -> np.ndarray | float:
+    """Expected pairs of molecules of one (cell, feature) that share a UMI by chance: n (n - 1) / (2 * 4^length)."""
+    return molecules * (molecules - 1.0) / (2.0 * 4.0**length)
+
+
+def molecules_behind(distinct: np.ndarray | float, length: int) -> np.ndarray | float:
+    """Molecules expected behind a number of distinct UMIs (each of 4^length equally likely); infinite when all occur.
+
+    Inverts E(distinct) = 4^length * (1 - (1 - 4^-length)^molecules).
+    """
+    space = 4.0**length
+    with np.errstate(divide="ignore"):
+        return np.log1p(-np.asarray(distinct, np.float64) / space) / np.log1p(-1.0 / space)

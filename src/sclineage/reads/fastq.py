@@ -1,0 +1,187 @@
+"""FASTQ files as batches of places in a block of text: bounded memory, no copy of the reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .._errors import InputError
+from . import parse
+from .streams import ByteStream, open_bytes
+
+BATCH = 1 << 16  # records
+LONGEST = 1000  # bases; longer reads are not of the short-read kits this reads
+_BLOCK = 1 << 22
+
+__all__ = ["BATCH", "LONGEST", "Batch", "FastqReader", "read_pairs", "read_single"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records of one file; they are overwritten when the next batch is read.
+
+    Attributes
+    ----------
+    buffer
+        uint8: the text.
+    name, start, quality
+        int64 (n,): where name (behind the @), bases and qualities begin.
+    length
+        int32 (n,): bases.
+    """
+
+    buffer: np.ndarray
+    name: np.ndarray
+    start: np.ndarray
+    length: np.ndarray
+    quality: np.ndarray
+
+    def __len__(self) -> int:
+        return self.start.size
+
+    def pack(self, first: int, bases: int) -> tuple[np.ndarray, np.ndarray]:
+        """Packed bases of a piece of each read, and n_at as `kernels.barcodes` has it (-4: the read is too short)."""
+        codes, n_at = np.empty(len(self), np.uint64), np.empty(len(self), np.int8)
+        parse.pack_pieces(self.buffer, self.start, self.length, first, bases, codes, n_at)
+        return codes, n_at
+
+    def qualities(self, rows: np.ndarray, first: int, bases: int) -> np.ndarray:
+        """Quality bytes of a piece of the reads listed, uint8 (rows, bases); they must be long enough."""
+        out = np.empty((rows.size, bases), np.uint8)
+        parse.copy_pieces(self.buffer, self.quality, rows, first, out)
+        return out
+
+    def lowest_quality(self, first: int, bases: int) -> np.ndarray:
+        """Lowest quality byte of a piece of each read, uint8 (n,); 0 where the read is too short."""
+        out = np.empty(len(self), np.uint8)
+        parse.lowest_quality(self.buffer, self.quality, self.length, first, bases, out)
+        return out
+
+
+class FastqReader:
+    """Reads batches from an open stream.
+
+    Attributes
+    ----------
+    records
+        Records read so far.
+    """
+
+    def __init__(self, stream: ByteStream) -> None:
+        self.records = 0
+        self._stream = stream
+        self._buffer = np.empty(_BLOCK + 8, np.uint8)
+        self._from = self._size = 0
+        self._ended = False
+
+    def read(self, most: int = BATCH) -> Batch:
+        """Next records, `most` of them unless the file ends before.
+
+        Raises
+        ------
+        InputError
+            The text is no FASTQ, a record is cut off, or a read has more than 1,000 bases.
+        """
+        places = np.empty((3, most), np.int64)
+        length = np.empty(most, np.int32)
+        self._buffer[: self._size - self._from] = self._buffer[self._from : self._size]
+        self._size, self._from = self._size - self._from, 0
+        n = 0
+        while True:
+            if self._size:
+                self._from, n, why = parse.parse_records(self._buffer, self._from, self._size, LONGEST, places[0],
+                                                         places[1], length, places[2], n)
+                if why == parse.FULL:
+                    break
+                if why != parse.NEED_MORE:
+                    self._refuse(why, n)
+            if self._ended:
+                self._refuse_rest(n)
+                break
+            self._fill()
+        self.records += n
+        return Batch(self._buffer, places[0, :n], places[1, :n], length[:n], places[2, :n])
+
+    def _fill(self) -> None:
+        room = self._buffer.size - 8 - self._size
+        if room < _BLOCK // 2:
+            grown = np.empty(2 * self._buffer.size, np.uint8)
+            grown[: self._size] = self._buffer[: self._size]
+            self._buffer, room = grown, grown.size - 8 - self._size
+        got = self._stream.readinto(self._buffer.data[self._size : self._size + room])
+        self._size += got
+        if got < room:
+            self._ended = True
+            if self._size and self._buffer[self._size - 1] != 10:
+                self._buffer[self._size] = 10
+                self._size += 1
+
+    def _refuse_rest(self, n: int) -> None:
+        rest = self._buffer[self._from : self._size].tobytes().strip()
+        if rest:
+            raise InputError(self._stream.path, "the last record is cut off", "copy or download the file again",
+                             place=f"record {self.records + n + 1}")
+        self._from = self._size
+
+    def _refuse(self, why: int, n: int) -> None:
+        found, fix = {
+            parse.NO_AT: ("a record does not begin with '@'", "give a FASTQ file"),
+            parse.NO_PLUS: ("no '+' line behind the bases", "give a FASTQ file with one line of bases per record"),
+            parse.LENGTHS: ("bases and qualities differ in length", "copy or download the file again"),
+            parse.TOO_LONG: (f"a read of more than {LONGEST} bases", "give short reads; long reads are not supported"),
+        }[why]
+        raise InputError(self._stream.path, found, fix, place=f"record {self.records + n + 1}")
+
+
+def read_single(paths: Sequence[str | os.PathLike[str]], *, batch: int = BATCH) -> Iterator[Batch]:
+    """Batches of one or more FASTQ files, one file after another, inflated in a thread ahead of the reader."""
+    for path in paths:
+        with open_bytes(path, ahead=True) as stream:
+            reader = FastqReader(stream)
+            while len(got := reader.read(batch)):
+                yield got
+            if reader.records == 0:
+                raise InputError(path, "no record in the file", "copy or download it again")
+
+
+def read_pairs(ones: Sequence[str | os.PathLike[str]], twos: Sequence[str | os.PathLike[str]], *, batch: int = BATCH,
+               ) -> Iterator[tuple[Batch, Batch]]:
+    """Batches of R1 and R2 in step.
+
+    Parameters
+    ----------
+    ones, twos
+        Files of both reads, lane by lane in the same order.
+
+    Raises
+    ------
+    InputError
+        Another number of R1 and R2 files, one file with more records than its mate, or reads with different names.
+    """
+    if len(ones) != len(twos) or not ones:
+        raise InputError("FASTQ files", f"{len(ones)} of R1 and {len(twos)} of R2",
+                         "give both reads of every lane, in the same order")
+    for one, two in zip(map(Path, ones), map(Path, twos), strict=True):
+        with ExitStack() as stack:
+            readers = [FastqReader(stack.enter_context(open_bytes(p, ahead=True))) for p in (one, two)]
+            while True:
+                a, b = (r.read(batch) for r in readers)
+                if len(a) != len(b):
+                    more, fewer = (one, two) if len(a) > len(b) else (two, one)
+                    raise InputError(more, f"has more records than {fewer} ({min(r.records for r in readers)})",
+                                     "give the two files of one lane, whole")
+                if not len(a):
+                    break
+                row = parse.first_stranger(a.buffer, a.name, b.buffer, b.name)
+                if row >= 0:
+                    raise InputError(one, f"the read has another name in {two}",
+                                     "give the two files of one lane, in the same order",
+                                     place=f"record {readers[0].records - len(a) + row + 1}")
+                yield a, b
+            if readers[0].records == 0:
+                raise InputError(one, "no record in the file", "copy or download it again")

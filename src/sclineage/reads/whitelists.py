@@ -1,0 +1,180 @@
+"""Whitelist files: one barcode a line, plain or gzip, any line ends; or the list as blocks of half-words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .._errors import InputError, nearest
+from ..kernels import barcodes
+from ..kernels import whitelists as tables
+from ..kernels.whitelists import Whitelist
+from .letters import ascii_rows
+from .lines import FIELD_LENGTH, FIELD_LETTER, first_field, parse_barcodes
+from .streams import open_bytes
+
+FOLDER = "SCLINEAGE_WHITELISTS"
+BLOCK_HEADER = ["block", "side", "word"]
+_CHUNK = 1 << 20
+
+__all__ = ["FOLDER", "find_whitelist", "from_words", "read_whitelist"]
+
+
+def folder() -> Path:
+    """Folder in which whitelists are looked up by name: ``$SCLINEAGE_WHITELISTS``, else the user's cache folder."""
+    if os.environ.get(FOLDER):
+        return Path(os.environ[FOLDER])
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "sclineage" / "whitelists"
+
+
+def find_whitelist(name: str | os.PathLike[str]) -> Path:
+    """Path of a whitelist given by path, or by name in `folder`.
+
+    A name matches ``NAME``, ``NAME.txt``, ``NAME.tsv``, ``NAME.blocks.tsv`` and the same with ``.gz``.
+
+    Raises
+    ------
+    InputError
+        Neither a file nor a name in the folder; the lists of kits belong to their makers and are not shipped.
+    """
+    path = Path(name)
+    if path.exists():
+        return path
+    where = folder()
+    for ending in ("", ".txt", ".tsv", ".blocks.tsv"):
+        for found in (where / f"{name}{ending}", where / f"{name}{ending}.gz"):
+            if found.is_file():
+                return found
+    known = sorted({p.name.split(".")[0] for p in where.iterdir()}) if where.is_dir() else []
+    raise InputError(name, "no such file, and no whitelist of that name is stored",
+                     f"give the path of the list, or put it into {where}" + (f"; {nearest(str(name), known)}"
+                                                                            if known else ""))
+
+
+def read_whitelist(path: str | os.PathLike[str]) -> Whitelist:
+    """Read a whitelist and build its tables.
+
+    Parameters
+    ----------
+    path
+        One barcode a line, the first field up to a tab, comma or blank; a ``-1`` behind the bases is ignored, empty
+        lines are skipped. Or a table ``block side word`` (side L or R): all pairs L + R within each block.
+
+    Returns
+    -------
+    The whitelist; its rows are the barcodes in the order of the file (for blocks: block by block, left-major).
+
+    Raises
+    ------
+    InputError
+        Absent, empty, truncated, a barcode of another length or with another letter than A, C, G, T, or given twice.
+    """
+    path = Path(path)
+    with open_bytes(path) as stream:
+        head = bytearray(1 << 12)
+        head = head[: stream.readinto(memoryview(head))]
+    first = first_field(head)
+    if head.split(b"\n", 1)[0].split() == [h.encode() for h in BLOCK_HEADER]:
+        return _read_blocks(path)
+    if not first:
+        raise InputError(path, "no barcode in the file", "give a list with one barcode a line")
+    codes = _read_lines(path, len(first))
+    return tables.whitelist(codes, len(first), name=str(path))
+
+
+def _read_lines(path: Path, length: int) -> np.ndarray:
+    """Packed barcodes of a text file, block by block: memory is the packed list and one block."""
+    if length > tables.MAX_LENGTH:
+        raise InputError(path, f"the first barcode has {length} bases", f"use at most {tables.MAX_LENGTH}",
+                         place="line 1")
+    codes = np.empty(1 << 16, np.uint64)
+    n = lines = 0
+    buffer = np.empty(_CHUNK + 256, np.uint8)
+    kept = 0
+    with open_bytes(path) as stream:
+        while True:
+            got = stream.readinto(buffer.data[kept : kept + _CHUNK])
+            size, last = kept + got, got < _CHUNK
+            if last:
+                buffer[size] = 10
+                size += 1
+            if codes.size < n + size // (length + 1) + 1:
+                codes.resize(max(2 * codes.size, n + _CHUNK), refcheck=False)
+            used, n, lines, fault = parse_barcodes(buffer[:size], length, codes, n, lines)
+            if fault:
+                _refuse(path, fault, lines, length, buffer[used:size])
+            kept = size - used
+            if kept > 255:
+                raise InputError(path, "a line of more than 255 characters", "give a list with one barcode a line",
+                                 place=f"line {lines + 1}")
+            buffer[:kept] = buffer[used:size]
+            if last:
+                break
+    codes.resize(n, refcheck=False)
+    return codes
+
+
+def _refuse(path: Path, fault: int, line: int, length: int, rest: np.ndarray) -> None:
+    word = first_field(rest[:80].tobytes())
+    text = word.decode("ascii", "replace")
+    if fault == FIELD_LENGTH:
+        raise InputError(path, f"barcode {text!r} has {len(word)} letters, the first one {length}",
+                         "give barcodes of one length", place=f"line {line + 1}")
+    assert fault == FIELD_LETTER
+    raise InputError(path, f"barcode {text!r} has a letter other than A, C, G, T", "remove the line or its header",
+                     place=f"line {line + 1}")
+
+
+def _read_blocks(path: Path) -> Whitelist:
+    with open_bytes(path) as stream:
+        data = bytearray()
+        block = bytearray(_CHUNK)
+        while got := stream.readinto(memoryview(block)):
+            data += block[:got]
+    rows = [line.split() for line in data.decode("ascii", "replace").splitlines()[1:] if line.strip()]
+    words: dict[tuple[str, str], list[str]] = {}
+    for number, row in enumerate(rows, start=2):
+        if len(row) != 3 or row[1] not in ("L", "R"):
+            raise InputError(path, f"found {' '.join(row)!r}", "give lines of block, L or R, word",
+                             place=f"line {number}")
+        words.setdefault((row[0], row[1]), []).append(row[2])
+    blocks = list(dict.fromkeys(block for block, _ in words))
+    parts = []
+    lengths = {side: len(words.get((blocks[0], side), [""])[0]) for side in "LR"} if blocks else {}
+    for name in blocks:
+        sides = [_pack_words(path, words.get((name, side), []), lengths[side], name, side) for side in "LR"]
+        parts.append(((sides[0][:, None] << np.uint64(2 * lengths["R"])) | sides[1]).ravel())
+    if not parts:
+        raise InputError(path, "no word in the file", "give lines of block, L or R, word")
+    return tables.whitelist(np.concatenate(parts), sum(lengths.values()), name=str(path))
+
+
+def _pack_words(path: Path, words: list[str], length: int, block: str, side: str) -> np.ndarray:
+    if not words or {len(w) for w in words} != {length}:
+        raise InputError(path, f"block {block}, side {side}: words missing or of several lengths",
+                         "give words of one length per side", place=f"block {block}")
+    codes, n_at = barcodes.pack(np.frombuffer("".join(words).encode(), np.uint8).reshape(len(words), length))
+    if (n_at != -1).any():
+        word = words[int(np.flatnonzero(n_at != -1)[0])]
+        raise InputError(path, f"word {word!r} has a letter other than A, C, G, T", "correct the word",
+                         place=f"block {block}")
+    return codes
+
+
+def from_words(words: Sequence[str] | np.ndarray, *, name: str = "whitelist") -> Whitelist:
+    """Whitelist from barcodes in memory: texts of one length, or uint8 (n, L) ASCII."""
+    rows = ascii_rows(words, name)
+    if not 1 <= rows.shape[1] <= tables.MAX_LENGTH:
+        raise InputError(name, f"{rows.shape[0]} barcodes of {rows.shape[1]} bases",
+                         f"give at least one barcode of 1 to {tables.MAX_LENGTH} bases")
+    codes, n_at = barcodes.pack(rows)
+    wrong = np.flatnonzero(n_at != -1)
+    if wrong.size:
+        text = rows[wrong[0]].tobytes().decode("ascii", "replace")
+        raise InputError(name, f"barcode {text!r} has a letter other than A, C, G, T", "remove the entry",
+                         place=f"entry {wrong[0] + 1}")
+    return tables.whitelist(codes, rows.shape[1], name=name)

@@ -1,0 +1,95 @@
+"""The benchmark runner keeps its promises: equal outputs first, no figure that was not measured."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import _runner
+from sclineage import _backend
+
+ROOT = Path(_runner.__file__).parents[1]
+
+
+def contender(name: str, value: int, device: str = "cpu") -> _runner.Contender:
+    return _runner.Contender(name, lambda inputs: inputs + value, device=device)
+
+
+def case(*contenders: _runner.Contender) -> _runner.Case:
+    return _runner.Case("add", "numbers", 3, lambda: np.arange(3), contenders, lambda out: {"out": out})
+
+
+def spawned_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let contenders run in this process; returns the order in which they were timed."""
+    timed: list[str] = []
+
+    def spawn(module: str, case: _runner.Case, contender: _runner.Contender, *, tiny: bool, warm: int,
+              threads: int | None, outputs: Path | None = None) -> dict[str, object]:
+        result = contender.run(case.inputs())
+        if outputs is not None:
+            np.savez(outputs, **case.outputs(result))
+        else:
+            timed.append(contender.name)
+        return {"cold": 2.0, "warm": [1.0, 3.0, 1.5], "peak_bytes": 10, "extra_bytes": 1, "device": ""}
+
+    monkeypatch.setattr(_runner, "_spawn", spawn)
+    return timed
+
+
+def run(one: _runner.Case) -> dict[str, object]:
+    return _runner.measure("x", one, repeats=2, device="all", tiny=True, threads=None, say=lambda _: None)
+
+
+def test_contenders_alternate_and_medians_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = spawned_here(monkeypatch)
+    got = run(case(contender("ours", 1), contender("peer", 1)))
+    assert timed == ["ours", "peer", "ours", "peer"]
+    numbers = [(r["warm_s"], r["cold_s"], r["rate_per_s"], r["ratio_to_first"]) for r in got["rows"]]
+    assert numbers == [(1.5, 2.0, 2.0, 1.0)] * 2
+
+
+def test_unequal_outputs_are_never_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = spawned_here(monkeypatch)
+    with pytest.raises(_runner.UnequalError, match="peer differs from ours"):
+        run(case(contender("ours", 1), contender("peer", 2)))
+    assert timed == []
+
+
+def test_cuda_figures_need_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    spawned_here(monkeypatch)
+    monkeypatch.setattr(_backend, "cuda_available", lambda: False)
+    two = case(contender("ours", 1), contender("ours on cuda", 1, "cuda"))
+    got = run(two)
+    assert got["not_measured"] == {"ours on cuda": "not measured: no CUDA device"}
+    assert [r["contender"] for r in got["rows"]] == ["ours"]
+    monkeypatch.setattr(_backend, "cuda_available", lambda: True)
+    with pytest.raises(_runner.NotMeasuredError):
+        run(two)
+
+
+@pytest.mark.slow
+def test_kernel_benchmarks_are_found_and_run(tmp_path: Path) -> None:
+    assert {"kernels.barcodes", "kernels.umis"} <= set(_runner.modules())
+    command = [sys.executable, "-m", "benchmarks._runner", "kernels.umis", "--tiny", "--repeats", "1", "--threads", "1",
+               "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "kernels.umis.json").read_text())
+    assert record["tiny"] and record["machine"]["cores"] >= 1
+    assert all(r["warm_s"] > 0 and r["peak_bytes"] > 1e6 for c in record["results"] for r in c["rows"])
+    assert "the times mean nothing" in (tmp_path / "kernels.umis.md").read_text()
+
+
+def test_gpu_script_is_whole() -> None:
+    script = ROOT / "benchmarks" / "gpu.sh"
+    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+    if not _backend.cuda_available():
+        done = subprocess.run(["bash", str(script)], env={"PYTHON": sys.executable, "PATH": "/usr/bin:/bin"},
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert "no CUDA device" in done.stderr
