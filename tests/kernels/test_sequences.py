@@ -49,7 +49,7 @@ def cdr3(n: int, seed: int = 0) -> list[str]:
 
 # --- the plain version ------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("metric", kernel.METRICS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sequences=SEQUENCES, which=st.integers(0, 4))
 @example(sequences=["", "", "A", "AV", "AVA"], which=2)
 @example(sequences=["AVAV", "VAVA", "AVAVA", "VVAVA"], which=2)

@@ -328,7 +328,7 @@ def test_a_column_without_a_word_is_an_error():
 
 
 # --- populations -----------------------------------------------------------------------------------------------------
-def test_populations_have_an_order():
+def test_populations_have_an_order_and_leave_open_what_may_be_malignant():
     obs = pd.DataFrame({
         "clone_id": ["a", "a", "b", "c", "", "", "", ""], "patient": "P", "sample": "s", "barcode": list("abcdefgh"),
         "clone_status": ["assigned", "doublet", "assigned", "assigned", *["no_receptor"] * 3, ""],
@@ -338,7 +338,11 @@ def test_populations_have_an_order():
         "car_call": ["pos", "pos", "pos", "unlikely", "", "", "", ""]})
     data = b.patient(obs)
     populations(data)
-    assert data.obs["population"].tolist() == ["malignant", "doublet", "CAR-T", "other_T", "other", "other_T", "other",
+    assert data.obs["population"].tolist() == ["malignant", "doublet", "CAR-T", "other_T", "other", "not_assessed",
+                                               "other", "not_assessed"]
+    data.obs["malignant_p"], data.obs["malignant_call"] = 0.01, "not_assessable"
+    populations(data)  # without a malignant clone a T cell without a receptor is just another T cell
+    assert data.obs["population"].tolist() == ["CAR-T", "doublet", "CAR-T", "other_T", "other", "other_T", "other",
                                                "not_assessed"]
     assert set(data.obs["population"]) <= set(_schema.POPULATIONS)
 
@@ -420,3 +424,30 @@ def test_cells_that_fail_quality_control_do_not_speak():
     malignancy(data, drivers=DRIVERS)
     lines = access.store(data)["malignancy_lines"].set_index(["clone_id", "line"])
     assert lines.loc[("T", "phenotype"), "n_informative"] == 56
+
+
+def test_tumour_cells_whose_receptor_was_not_read_are_no_background():
+    obs = pd.concat([rows(), b.cell_rows("biopsy", "", 400, subset="T", start=5000)]).reset_index(drop=True)
+    data = build(obs=obs)
+    null = np.flatnonzero(((obs["clone_id"] == "") & (obs["subset"] == "T")).to_numpy())
+    matrix = data["gex"].X.tolil()
+    for gene in ("CD5", "CD7", "CD3E"):
+        matrix[null, data["gex"].var_names.get_loc(gene)] = 0
+    data["gex"].X = matrix.tocsr()
+    malignancy(data)
+    assert table(data).loc["T", "llr_phenotype"] > 2
+
+
+def test_annotated_t_cells_are_the_background_where_receptors_are_few():
+    obs = pd.concat([b.cell_rows("biopsy", "T", 150), b.small_clones("biopsy", 10, 2),
+                     b.cell_rows("biopsy", "", 200, subset="CD8_T")]).reset_index(drop=True)
+    data = build(obs=obs, panel=False)
+    malignancy(data)
+    assert table(data).loc["T", "llr_phenotype"] > 2
+
+
+def test_several_patients_are_an_error():
+    obs = rows()
+    data = build(obs=obs.assign(patient=np.where(obs["sample"] == "blood", "Q", "P")))
+    with pytest.raises(InputError, match="2 patients"):
+        malignancy(data)

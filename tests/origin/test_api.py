@@ -144,6 +144,8 @@ def test_missing_inputs_are_errors():
     access.store(data)["samples"] = access.store(data)["samples"].drop("late")
     with pytest.raises(InputError, match="'late' is not in the sample sheet"):
         timeline(data)
+    with pytest.raises(InputError, match="2 patients"):
+        timeline(build(obs=rows().assign(patient=lambda t: np.where(t["sample"] == "late", "Q", "P"))))
     with pytest.raises(InputError, match="no column 'population'"):
         distinct(build())
 

@@ -88,8 +88,8 @@ def contigs(cells: Sequence[str], **changes: object) -> pd.DataFrame:
                 "barcode": cell, "is_cell": "true", "contig_id": f"{cell}_contig_{number}", "high_confidence": "true",
                 "length": 500, "chain": chain, "v_gene": f"{chain}V{1 + i % 5}", "d_gene": "", "j_gene": f"{chain}J1-1",
                 "c_gene": f"{chain}C1" if chain == "TRB" else "TRAC", "full_length": "true", "productive": "true",
-                "cdr3": "CASSF", "cdr3_nt": "TGTGCCAGCAGC" + "ACG" * (i % 3) + "TTC", "reads": 100 + i, "umis": 3 + i % 4,
-                "raw_clonotype_id": f"clonotype{i}", "raw_consensus_id": ""})
+                "cdr3": "CASSF", "cdr3_nt": "TGTGCCAGCAGC" + "ACG" * (i % 3) + "TTC", "reads": 100 + i,
+                "umis": 3 + i % 4, "raw_clonotype_id": f"clonotype{i}", "raw_consensus_id": ""})
     return pd.DataFrame(rows).assign(**changes)
 
 
@@ -105,7 +105,8 @@ def sheet(folder: Path, *rows: Mapping[str, object], name: str = "sheet.csv") ->
     return write(folder / name, pd.DataFrame(list(rows)).fillna(""), sep="\t" if name.endswith("tsv") else ",")
 
 
-def sample(folder: Path, name: str, *, n: int = 60, seed: int = 0, table: pd.DataFrame | None = None) -> dict[str, object]:
+def sample(folder: Path, name: str, *, n: int = 60, seed: int = 0,
+           table: pd.DataFrame | None = None) -> dict[str, object]:
     """Files of one whole sample (gex, vdj) and its row of the sheet."""
     cells = barcodes(n, seed=seed)
     rows = features() if table is None else table

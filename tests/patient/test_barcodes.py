@@ -41,8 +41,8 @@ def test_a_repeated_barcode_is_refused() -> None:
 
 
 def overlap(cells: list[str], others: list[str], *, partial: bool = False) -> np.ndarray:
-    return require_overlap(np.array(cells, dtype=object), np.array(others, dtype=object), table="v.csv", cells_from="m.h5",
-                           partial=partial)
+    return require_overlap(np.array(cells, dtype=object), np.array(others, dtype=object), table="v.csv",
+                           cells_from="m.h5", partial=partial)
 
 
 def test_strangers_are_refused_and_small_tables_are_not() -> None:

@@ -65,7 +65,7 @@ def test_layout(two) -> None:
     assert kept["samples"].index.tolist() == ["S1", "S2"] and kept["samples"]["n_cells"].tolist() == [60, 60]
     assert kept["car_features"].tolist() == [CAR] and len(kept["virus_features"]) == 0
     assert kept["features"].to_numpy().tolist() == [["car", CAR, CAR]]
-    assert any(p.endswith("S1.vdj.csv") for p in kept["inputs"]) and any(p.endswith("sheet.csv") for p in kept["inputs"])
+    assert {"S1.vdj.csv", "sheet.csv", "S2.h5"} <= {Path(p).name for p in kept["inputs"]}
     assert access.feature_counts(mdata, [CAR]).assessed.all()
     assert access.sample_table(mdata).loc["S1", "counts_from"] == "matrix"
 
@@ -120,7 +120,7 @@ def test_h5mu_and_back(two) -> None:
     for name in ("patient", "sample", "barcode", "specimen", "gem_well", "pool", "material", "selection"):
         assert access.text(back, name).tolist() == access.text(mdata, name).tolist()
     kept = back.uns["sclineage"]
-    assert kept["samples"].loc["S1", "role"] == "car_positive_control" and kept["samples"].loc["S1", "not_used"] == "purity"
+    assert kept["samples"].loc["S1", ["role", "not_used"]].tolist() == ["car_positive_control", "purity"]
     assert np.isnan(kept["samples"].loc["S2", "purity"])
     assert list(kept["car_features"]) == [CAR] and kept["params"]["read_patient"]["car"] == f"axi={CAR}"
     assert kept["empties"].empty and list(kept["empties"].columns) == ["sample", "feature", "n_droplets", "umi_total",
@@ -155,7 +155,7 @@ def test_a_feature_only_in_molecules_is_not_assessed_elsewhere(two) -> None:
 
 
 def test_a_table_without_molecules_of_a_named_assay_is_a_zero(two) -> None:
-    folder, one, other = two
+    folder, one, _ = two
     write(folder / "none.tsv", molecules([]), sep="\t")
     mdata = read_patient(sheet(folder, one | {"molecules": f"{CAR}=none.tsv"}), car=CAR)
     found = access.feature_counts(mdata, [CAR])
@@ -200,10 +200,12 @@ def test_rows_of_a_shared_h5ad(tmp_path: Path) -> None:
     data = anndata(counts(40), [f"donor_{c}" for c in cells], features(), who=["a", "b"] * 20)
     data.write_h5ad(tmp_path / "all.h5ad")
     write(tmp_path / "v.csv", contigs(cells))
-    rows = [{"patient": "P1", "sample": f"S{v}", "gex": "all.h5ad", "gex_obs": f"who={v}", "vdj": "v.csv"} for v in "ab"]
+    shared = {"patient": "P1", "gex": "all.h5ad", "vdj": "v.csv"}
+    rows = [shared | {"sample": f"S{v}", "gex_obs": f"who={v}"} for v in "ab"]
     mdata = read_patient(sheet(tmp_path, *rows), car=CAR)
     assert mdata.obs["sample"].tolist() == ["Sa"] * 20 + ["Sb"] * 20
-    assert mdata.obs_names[0] == f"Sa_donor_{cells[0]}" and mdata.uns["sclineage"]["samples"]["counts_from"].tolist() == ["X", "X"]
+    assert mdata.obs_names[0] == f"Sa_donor_{cells[0]}"
+    assert mdata.uns["sclineage"]["samples"]["counts_from"].tolist() == ["X", "X"]
 
 
 def test_samples_of_different_references_join(two) -> None:
@@ -222,10 +224,9 @@ def test_antibodies_alleles_and_empty_droplets(two) -> None:
     cells = barcodes(60)
     table = pd.concat([features(), pd.DataFrame({"id": ["CD3_TotalSeqC", "guide1"], "name": ["CD3_TotalSeqC", "guide1"],
                                                  "type": ["Antibody Capture", "CRISPR Guide Capture"], "genome": ""})])
-    tenx_h5(folder / "S1.h5", counts(60, seed=1, extra=[CAR, "a", "b"]), cells, table)
-    droplets = barcodes(80, seed=11)
-    tenx_h5(folder / "raw.h5", np.vstack([counts(60, seed=1, extra=[CAR, "a", "b"]), counts(80, seed=5, extra=[CAR, "a", "b"])]),
-            [*cells, *droplets], table)
+    in_cells, in_empties = (counts(n, seed=seed, extra=[CAR, "a", "b"]) for n, seed in ((60, 1), (80, 5)))
+    tenx_h5(folder / "S1.h5", in_cells, cells, table)
+    tenx_h5(folder / "raw.h5", np.vstack([in_cells, in_empties]), [*cells, *barcodes(80, seed=11)], table)
     alleles = folder / "alleles"
     alleles.mkdir()
     depth = np.random.default_rng(0).poisson(1.0, (2, 50))
@@ -242,7 +243,7 @@ def test_antibodies_alleles_and_empty_droplets(two) -> None:
     assert np.array_equal(sites.layers["dp"].toarray()[10:], depth.T[:, ::-1]) and sites.layers["dp"][:10].sum() == 0
     assert np.array_equal(sites.X.toarray()[10:], (depth // 2).T[:, ::-1])
     empties = mdata.uns["sclineage"]["empties"]
-    gex = counts(80, seed=5, extra=[CAR, "a", "b"])[:, :13]
+    gex = in_empties[:, :13]
     assert empties.to_dict("list") == {"sample": ["S1"], "feature": [CAR], "n_droplets": [80],
                                        "umi_total": [int(gex.sum())], "feature_umi": [int(gex[:, 12].sum())]}
     mdata.write_h5mu(folder / "whole.h5mu")
@@ -282,6 +283,14 @@ def test_a_car_feature_that_is_not_there(two) -> None:
     assert access.feature_counts(mdata, [CAR]).assessed[:, 0].tolist() == [True] * 60 + [False] * 60
 
 
+def test_cells_of_one_name_are_refused(tmp_path: Path) -> None:
+    cells = barcodes(20)
+    for name, spelled in (("A", [f"B_{c}" for c in cells]), ("A_B", cells)):
+        anndata(counts(20), spelled, features()).write_h5ad(tmp_path / f"{name}.h5ad")
+    rows = [{"patient": "P1", "sample": name, "gex": f"{name}.h5ad"} for name in ("A", "A_B")]
+    refused(sheet(tmp_path, *rows), f"two cells would be called 'A_B_{cells[0]}'", "rename one of the samples")
+
+
 def test_a_row_may_name_its_own_construct(two) -> None:
     folder, one, _ = two
     other = sample(folder, "S2", seed=7, table=features(["OTHER"]))
@@ -290,7 +299,7 @@ def test_a_row_may_name_its_own_construct(two) -> None:
 
 
 def test_a_car_name_that_two_features_bear(two) -> None:
-    folder, one, _ = two
+    folder, _, _ = two
     table = features([CAR, "CD3D"])
     row = sample(folder, "S1", table=table)
     refused(sheet(folder, row), "'CD3D' is the name of 2 features", car="CD3D")

@@ -26,9 +26,9 @@ TABLE = contigs(CELLS)
 def airr_table() -> pd.DataFrame:
     """The same chains as an AIRR rearrangement table."""
     return pd.DataFrame({
-        "sequence_id": TABLE["contig_id"], "cell_id": TABLE["barcode"], "locus": TABLE["chain"], "v_call": TABLE["v_gene"],
-        "d_call": "", "j_call": TABLE["j_gene"], "c_call": TABLE["c_gene"], "junction": TABLE["cdr3_nt"],
-        "junction_aa": TABLE["cdr3"], "productive": "T", "rev_comp": "F", "duplicate_count": TABLE["umis"],
+        "sequence_id": TABLE["contig_id"], "cell_id": TABLE["barcode"], "locus": TABLE["chain"],
+        "v_call": TABLE["v_gene"], "d_call": "", "j_call": TABLE["j_gene"], "c_call": TABLE["c_gene"],
+        "junction": TABLE["cdr3_nt"], "junction_aa": TABLE["cdr3"], "productive": "T", "rev_comp": "F", "duplicate_count": TABLE["umis"],
         "consensus_count": TABLE["reads"]})
 
 
@@ -45,7 +45,8 @@ def test_columns_of_cell_ranger_2_3_and_6(tmp_path: Path) -> None:
     new = TABLE.assign(fwr1="A", cdr1="B", exact_subclonotype_id="1")
     found = read_contigs(write(tmp_path / "old.csv", old))
     assert found["c_call"].tolist()[:2] == [None, "TRAC"] and found["productive"].all()
-    pd.testing.assert_frame_equal(read_contigs(write(tmp_path / "new.csv", new)), read_contigs(write(tmp_path / "n.csv", TABLE)))
+    plain = read_contigs(write(tmp_path / "plain.csv", TABLE))
+    pd.testing.assert_frame_equal(read_contigs(write(tmp_path / "new.csv", new)), plain)
 
 
 def test_cells_of_high_confidence_stay(tmp_path: Path) -> None:
@@ -71,7 +72,8 @@ def test_all_contigs_add_the_non_productive_ones(tmp_path: Path) -> None:
 
 
 def test_several_files_join(tmp_path: Path) -> None:
-    gamma_delta = contigs(CELLS[:3]).assign(chain="TRG", v_gene="TRGV9", j_gene="TRGJP", contig_id=[f"g{i}" for i in range(6)])
+    gamma_delta = contigs(CELLS[:3]).assign(chain="TRG", v_gene="TRGV9", j_gene="TRGJP",
+                                            contig_id=[f"g{i}" for i in range(6)])
     joined = read_vdj([write(tmp_path / "ab.csv", TABLE), write(tmp_path / "gd.csv", gamma_delta)], [])
     assert joined is not None and (joined["locus"] == "TRG").sum() == 6
     other = read_vdj([tmp_path / "gd.csv", tmp_path / "ab.csv"], [])
@@ -117,6 +119,18 @@ def test_cut_off_files(tmp_path: Path) -> None:
     (tmp_path / "empty.csv").write_bytes(b"")
     with pytest.raises(InputError, match="0 bytes"):
         read_contigs(tmp_path / "empty.csv")
+
+
+def test_reads_may_be_missing_umis_may_not(tmp_path: Path) -> None:
+    table = airr_table().drop(columns="consensus_count")
+    found = read_contigs(write(tmp_path / "c.tsv", table, sep="\t"))
+    assert found["consensus_count"].isna().all()
+    data = airr_modality(found.rename(columns={"barcode": "cell_id"}), CELLS)
+    assert ak.to_list(data.obsm["airr"]["consensus_count"])[0] == [None, None]
+    scirpy.pp.index_chains(data)
+    data.write_h5ad(tmp_path / "a.h5ad")
+    with pytest.raises(InputError, match="umi_count is ''"):
+        read_contigs(write(tmp_path / "d.tsv", airr_table().assign(duplicate_count=""), sep="\t"))
 
 
 def test_locus_is_inferred_where_it_is_missing(tmp_path: Path) -> None:

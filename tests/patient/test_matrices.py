@@ -141,7 +141,8 @@ def test_duplicate_barcodes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("ids", "names", "said"), [
     ([f"ENSMUSG{i:011d}" for i in range(13)], ["Cd3d"] * 13, "0% of 13 gene ids are human"),
     ([f"ENSG{i:011d}" for i in range(7)] + [f"ENSMUSG{i:011d}" for i in range(6)], ["x"] * 13, "two species"),
-    ([f"GRCh38_ENSG{i:011d}" for i in range(7)] + [f"mm10___ENSMUSG{i:011d}" for i in range(6)], ["x"] * 13, "two species"),
+    ([f"GRCh38_ENSG{i:011d}" for i in range(7)] + [f"mm10___ENSMUSG{i:011d}" for i in range(6)], ["x"] * 13,
+     "two species"),
     (["Cd3d", "Cd3e", "Trbc1", "Xist", "Gapdh", "Actb", "Lyz2", "Cd79a", "Nkg7", "Cst7", "Il7r", "Sell", "Ccr7"], None,
      "0% of 13 gene symbols are human"),
     ([f"g{i}" for i in range(13)], None, "0% of 13 gene symbols are human"),

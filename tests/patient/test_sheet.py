@@ -48,10 +48,12 @@ def test_every_column_is_there_typed_and_defaulted(folder: Path, name: str) -> N
 
 def test_windows_excel_and_blank_lines_are_understood(folder: Path) -> None:
     path = folder / "sheet.csv"
-    path.write_bytes("\ufeffpatient,sample,role,gex\r\nP1,S1,\"car_positive_control, cnv_reference\",a.h5\r\n,,,\r\n"
-                     .encode())
+    path.write_bytes("\ufeffpatient,sample,role,gex,selection\r\n"
+                     "P1,S1,\"car_positive_control; cnv_reference\",a.h5,car+\r\n,,,,\r\n".encode())
     frame = read_sheet(path)
+    assert frame.loc["S1", "role"] == "car_positive_control,cnv_reference"
     assert roles(frame.loc["S1", "role"]) == ["car_positive_control", "cnv_reference"]
+    assert frame.loc["S1", "selection"] == "CAR+"
 
 
 def test_row_order_does_not_matter(folder: Path) -> None:
@@ -76,7 +78,7 @@ def test_row_order_does_not_matter(folder: Path) -> None:
     ({"purity": "1.2"}, "found 1.2"),
     ({"vcn_target": "0.4"}, "a vector copy number without its pair"),
     ({"vcn_target": "0.4", "vcn_reference": "1"}, "0.4 is a ratio, not a count"),
-    ({"chemistry": "10x-6p"}, "unknown chemistry '10x-6p'"),
+    ({"chemistry": "10x-6p"}, "column chemistry: found '10x-6p'"),
     ({"car": "A+;B"}, "column car: found 'A+;B'"),
     ({"gex": "none.h5"}, "none.h5 does not exist"),
     ({"vdj": "v.csv;nope.csv"}, "nope.csv does not exist"),
@@ -92,15 +94,19 @@ def test_a_fault_names_place_find_and_fix(folder: Path, change: dict[str, object
 
 
 def test_faults_between_rows(folder: Path) -> None:
-    found = faults(folder, row(), row(), row(sample="S2", specimen="X", day="1"), row(sample="S3", specimen="X", day="2"),
+    found = faults(folder, row(), row(), row(sample="S2", specimen="X", day="1"),
+                   row(sample="S3", specimen="X", day="2"),
                    row(sample="S4", patient="P2", specimen="X", day="1"))
     assert any("line 3, column sample: sample 'S1' is already on line 2" in f for f in found)
     assert any("specimen 'X' has '1', '2'" in f for f in found)
+    same_day = faults(folder, row(specimen="X", day="1"), row(sample="S2", specimen="X", day="1.0"))
+    assert same_day == []
     assert any("specimen 'X' belongs to several patients" in f for f in found)
 
 
 def test_all_faults_come_at_once_and_read_sheet_raises_them(folder: Path) -> None:
-    path = sheet(folder, row(day="x", role="y", gex="absent.h5"), row(sample="S2", car_fraction="7", car_fraction_n="1"))
+    path = sheet(folder, row(day="x", role="y", gex="absent.h5"),
+                 row(sample="S2", car_fraction="7", car_fraction_n="1"))
     assert len(sheet_faults(path)) == 4
     with pytest.raises(InputErrors, match="and 3 more") as caught:
         read_sheet(path)

@@ -186,7 +186,7 @@ def test_umap_puts_rare_classes_on_top_of_grey_and_common_ones(full: Any) -> Non
 def test_sample_qc_draws_shares_and_names_what_is_missing(full: Any) -> None:
     ax = pl.sample_qc(full)
     labels = [t.get_text() for t in ax.get_yticklabels()]
-    assert labels[0] == "apheresis (127 cells)\nCAR not assessed"
+    assert labels[0] == "apheresis (127 cells)\nCAR sensitivity unknown"
     assert labels[-1] == "biopsy_b (399 cells)"
     assert lines(ax, "car_sensitivity") == pytest.approx(np.array([[71, 1], [66, 2], [62, 3], [60, 4]]))
     assert lines(ax, "with_receptor")[0] == pytest.approx([100 * 87 / 127, 0])
@@ -268,8 +268,8 @@ def test_stage_tables_stand_in_for_the_assembled_one() -> None:
 
 
 def test_short_names_are_unique() -> None:
-    names = select.short_names(["P:aaaaaaaa11", "P:aaaaaaaa12", "P:b"])
-    assert names == {"P:aaaaaaaa11": "aaaaaaaa11", "P:aaaaaaaa12": "aaaaaaaa12", "P:b": "b"}
+    names = select.short_names(["P:aaaaaaaa11", "P:aaaaaaaa12", "P:b", "P:c23456789"])
+    assert names == {"P:aaaaaaaa11": "aaaaaaaa11", "P:aaaaaaaa12": "aaaaaaaa12", "P:b": "b", "P:c23456789": "c2345678"}
     assert select.short_names(["P1:0123456789"]) == {"P1:0123456789": "01234567"}
     assert select.short_names([]) == {}
     assert select.short_names(["same", "other"]) == {"same": "same", "other": "other"}

@@ -142,7 +142,7 @@ def test_disk_full_is_one_clear_line(tmp_path: Path) -> None:
 
 @pytest.mark.real
 def test_real_reads_agree_with_the_oracle(public_data: Path) -> None:
-    """All 100,000 real reads, real list, both through the stream; what is left over is template-switch oligo and junk."""
+    """100,000 real reads, the real list, through the stream; what is left over is template-switch oligo and junk."""
     file = public_data / "barcode-lists-factored" / "10x_v3_3M-february-2018.blocks.tsv.gz"
     listed = read_whitelist(file)
     path = public_data / "fastq-10x" / "pbmc_v31_chr21" / "pbmc_chr21_S1_L001_R1_001.fastq.gz"

@@ -228,6 +228,26 @@ def test_missing_numbers_are_never_zero() -> None:
     assert "This is not a negative." in parsed.text
 
 
+def test_rows_without_informative_cells_show_no_zero() -> None:
+    data = b.patient("no_gex")
+    frame = access.table(data, "clone_car")
+    here = frame["specimen"] == "apheresis"
+    frame.loc[here, ["n_informative", "n_with_car", "umi", "expected_if_negative", "expected_if_positive"]] = 0
+    [row] = [r for r in Page(page.render(data)).table("CAR transcript per specimen") if r["Specimen"] == "apheresis"]
+    assert row["n informative"] == "0"
+    counts = ("n with CAR", "CAR UMIs", "Expected, no CAR", "Expected, all carry it")
+    assert {row[c] for c in counts} == {"not assessed"}
+
+
+def test_doubted_sightings_are_not_listed_as_absent() -> None:
+    data = b.patient("no_gex")
+    frame = access.table(data, "clones")
+    frame.loc[frame["clone_id"] == b.CAR_T, "predates_reason"] = "one_cell_only"
+    rows = {r["Clone"]: r for r in Page(page.render(data)).table("of 34 clones")}
+    assert rows["b71e04aa"]["Before infusion"] == "seen before, not confirmed"
+    assert rows["c05d7e19"]["Before infusion"] == "not detected before"
+
+
 def test_a_virus_without_cells_is_not_assessed(full: Page) -> None:
     rows = {r["Population"]: r for r in full.table("Viral transcripts")}
     assert rows["other T cells"]["Above ambient"] == "not assessed"

@@ -75,6 +75,20 @@ def test_indeterminate_says_why_and_what_next(reason: str) -> None:
     assert "negative" not in said.says.replace("negative control", "")
 
 
+def test_no_planning_figure_where_cells_are_many() -> None:
+    few = sentences.car(context("indeterminate", "too_few_cells", car_n_informative=9))
+    many = sentences.car(context("indeterminate", "too_few_cells", car_n_informative=435))
+    assert "informative cells without any CAR UMI, at the sensitivity of biopsy_a (62 %)" in few.decides
+    assert "planning figure" not in many.decides
+    assert many.decides
+
+
+def test_members_of_a_suspicious_clone_are_not_called_malignant() -> None:
+    said = sentences.car(context("CAR_transcript_not_detected", malignant_call="suspicious"))
+    assert "informative suspicious cells" in said.says
+    assert "malignant" not in said.says
+
+
 def test_reasons_differ() -> None:
     texts = [sentences.car(context("indeterminate", r)).says for r in _schema.CAR_REASONS]
     assert len(set(texts)) == len(texts)
@@ -168,3 +182,14 @@ def test_distinctness_without_data_says_so() -> None:
     known, unknown = b.distinct().iloc[0], b.distinct().iloc[0].to_dict() | {"same_t_cell": "not_assessed"}
     assert "do not stem from the same T cell" in sentences.distinctness(known)
     assert "is not assessed" in sentences.distinctness(unknown)
+
+
+def test_virus_overview_names_every_population() -> None:
+    [said] = sentences.virus_overview(_schema.conform(b.virus([s[0] for s in b.SAMPLES]), "virus"))
+    assert said == ("EBV transcripts: above ambient in malignant cells; not above ambient in CAR-T cells; not assessed "
+                    "in other T cells and other cells.")
+
+
+def test_pairs_without_data_are_silent() -> None:
+    frame = b.distinct().assign(same_t_cell=["not_assessed", "no"], shared_ancestor="not_assessed")
+    assert sentences.silent(frame).tolist() == [True, False]

@@ -17,7 +17,6 @@ from scipy.io import mmread
 
 from sclineage import _schema
 from sclineage._errors import InputError
-from sclineage.simulate.answers import _COMPARISON
 from sclineage.simulate.api import scenarios, simulate
 from sclineage.simulate.expression import CAR, EBV
 from sclineage.simulate.receptors import CONTIG_COLUMNS, translate
@@ -77,7 +76,7 @@ def test_answers_name_registered_columns_and_words(scenario: str, written: Writt
     for row in expected.to_dict("records"):
         columns = {c.name: c for c in _schema.TABLES[row["table"]]}
         column = columns[row["column"]]
-        if column.words and not _COMPARISON.match(row["expected"]):
+        if column.words and row["expected"][0] not in "<>":
             assert set(row["expected"].split("|")) <= set(column.words), row["question"]
         assert all(part.split("=")[0] in columns for part in row["where"].split(";") if part)
         if row["trb_junction"]:

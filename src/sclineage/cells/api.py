@@ -27,6 +27,19 @@ from .subsets import MARKERS, subsets
 __all__ = ["annotate", "cluster", "embed", "neighbors", "umap"]
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Run a library on one thread, without its warnings: sums of floats over threads differ in their last bits."""
+    before = sc.settings.verbosity
+    sc.settings.verbosity = 0
+    try:
+        with warnings.catch_warnings(), threadpool_limits(1), _backend.threads(1):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        sc.settings.verbosity = before
+
+
 def embed(adata: access.Data, *, n_pcs: int = 50, n_top_genes: int = 2000, rng: int = 0) -> None:
     """Principal components of the highly variable genes; raw counts in ``X`` stay.
 
@@ -54,8 +67,7 @@ def embed(adata: access.Data, *, n_pcs: int = 50, n_top_genes: int = 2000, rng: 
     work = AnnData(sparse.csr_matrix(counts[:, allowed]).astype(np.float32))
     variable, scores = np.zeros(work.n_vars, dtype=bool), np.zeros((gex.n_obs, 1), dtype=np.float32)
     if gex.n_obs > 2 and work.n_vars > 2:
-        with warnings.catch_warnings(), threadpool_limits(1):
-            warnings.simplefilter("ignore")
+        with _alone():
             sc.pp.normalize_total(work, target_sum=1e4)
             sc.pp.log1p(work)
             variable = _variable(work, n_top_genes)
@@ -130,7 +142,8 @@ def neighbors(adata: access.Data, *, n_neighbors: int = 15, use_rep: str = "X_pc
     if k > 1:
         indices, lengths = knn(points, k)
         distances = distance_graph(indices, lengths)
-        connectivities = umap_weights(indices, lengths) if weights == "umap" else snn_weights(indices)
+        with _alone():
+            connectivities = umap_weights(indices, lengths) if weights == "umap" else snn_weights(indices)
     gex.obsp["distances"], gex.obsp["connectivities"] = distances, connectivities
     params = {"n_neighbors": k, "method": weights, "metric": "euclidean", "use_rep": use_rep, "random_state": 0}
     gex.uns["neighbors"] = {"connectivities_key": "connectivities", "distances_key": "distances", "params": params}
@@ -182,8 +195,7 @@ def cluster(adata: access.Data, *, resolution: float = 1.0, n_iterations: int = 
         raise InputError("obsp", "no 'connectivities'", "run sl.pp.neighbors first")
     labels = np.zeros(gex.n_obs, dtype=np.int64)
     if sparse.csr_matrix(gex.obsp["connectivities"]).nnz:
-        with warnings.catch_warnings(), _backend.threads(threads), threadpool_limits(1):
-            warnings.simplefilter("ignore")
+        with _backend.threads(threads), _alone():
             work = AnnData(obs=pd.DataFrame(index=gex.obs_names))
             sc.tl.leiden(work, resolution=resolution, n_iterations=n_iterations, random_state=rng, flavor="igraph",
                          directed=False, adjacency=sparse.csr_matrix(gex.obsp["connectivities"]), key_added="found")
@@ -230,21 +242,9 @@ def umap(adata: access.Data, *, rng: int = 0) -> None:
         points = _representation(gex, gex.uns["neighbors"]["params"]["use_rep"])[:, :2]
         gex.obsm["X_umap"] = np.pad(points, ((0, 0), (0, 2 - points.shape[1]))).astype(np.float32)
         return
-    with warnings.catch_warnings(), threadpool_limits(1), _quiet():
-        warnings.simplefilter("ignore")
+    with _alone():
         sc.tl.umap(gex, random_state=rng)
     gex.obsm["X_umap"] = np.asarray(gex.obsm["X_umap"], dtype=np.float32)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without scanpy's word that the weights are not UMAP's own: shared-neighbour weights are meant."""
-    before = sc.settings.verbosity
-    sc.settings.verbosity = 0
-    try:
-        yield
-    finally:
-        sc.settings.verbosity = before
 
 
 def annotate(mdata: access.Data) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
@@ -57,12 +55,10 @@ def distance_graph(indices: np.ndarray, distances: np.ndarray) -> sparse.csr_mat
 def umap_weights(indices: np.ndarray, distances: np.ndarray) -> sparse.csr_matrix:
     """Fuzzy simplicial set of UMAP (McInnes et al. 2018), by umap-learn as scanpy calls it; float32 CSR, symmetric."""
     n, k = indices.shape
-    with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore")
-        from umap.umap_ import fuzzy_simplicial_set
+    from umap.umap_ import fuzzy_simplicial_set
 
-        weights, _, _ = fuzzy_simplicial_set(sparse.coo_matrix((n, 1)), k, None, None, knn_indices=indices,
-                                             knn_dists=distances.astype(np.float32))
+    weights, _, _ = fuzzy_simplicial_set(sparse.coo_matrix((n, 1)), k, None, None, knn_indices=indices,
+                                         knn_dists=distances.astype(np.float32))
     return sparse.csr_matrix(weights)
 
 

@@ -133,8 +133,10 @@ def _counts(obs: Observed, nuclei: Nuclei, post: Posterior, clone: np.ndarray, m
     frequency = np.where(post.clone >= 0, nuclei.size[np.maximum(post.clone, 0)], 0) if nuclei.size.size else 0.0
     visible = 1 - np.prod(1 - rates.capture, axis=1)
     exposure = np.bincount(obs.sample, has * (1 - frequency / max(nuclei.total, 1)), minlength=n_samples) * visible
-    return Counts(seen, lost, post.own, np.where(has[obs.cell], 1 - post.own, 0),
-                  np.maximum(rates.n[:, None] - hidden, 0), post.p_new, post.p_none, post.p_doublet, exposure)
+    # droplets without a chain of their own would have shown an ambient chain, too
+    droplets = rates.n * (1 + rates.none)
+    return Counts(seen, lost, post.own, 1 - post.own, np.maximum(droplets[:, None] - hidden, 0), post.p_new,
+                  post.p_none, post.p_doublet, exposure)
 
 
 def _captured(obs: Observed, nuclei: Nuclei, post: Posterior, clone: np.ndarray, mine: np.ndarray,
@@ -239,13 +241,13 @@ def _swapped(first: Keys, second: Keys, swap: np.ndarray) -> tuple[Keys, Keys]:
 
 
 def _guess(nuclei: Nuclei, post: Posterior, first: Keys) -> tuple[Keys, np.ndarray]:
-    """Likeliest clone of a cell that is not assigned, its own included, and its posterior (NaN without one)."""
+    """Likeliest clone of a cell that is not assigned, its own included, and P(it is a single cell of it) or NaN."""
     own = (post.kind == NEW) & (first.anchor >= 0) & (post.p_new >= post.p_clone)
     known = (post.clone >= 0) & (post.p_clone > post.p_new)
     at = np.maximum(post.clone, 0)
     anchor = np.where(known, nuclei.anchor[at] if nuclei.anchor.size else -1, -1)
     partner = np.where(known, nuclei.partner[at] if nuclei.anchor.size else -1, -1)
-    p = np.where(own | known, post.p_holds, np.nan)
+    p = np.where(own, post.p_new, np.where(known, post.p_clone, np.nan))
     return Keys(np.where(own, first.anchor, anchor), np.where(own, first.partner, partner)), p
 
 

@@ -47,9 +47,9 @@ class Nuclei(NamedTuple):
         float64 (C): P(a new rearrangement equals the chain).
     canonical
         int64 (C): the anchor that a second anchor chain of a clone stands for, else the chain itself.
-    anchored, sister, seen
+    anchored, sister, seen, owned
         float64 (C): cells of clones with this anchor; share of such cells that are no member of the main one; cells
-        that show the chain at all.
+        that show the chain at all, and as a chain of their clone.
     total
         float64: assigned cells.
     """
@@ -73,6 +73,7 @@ class Nuclei(NamedTuple):
     anchored: np.ndarray
     sister: np.ndarray
     seen: np.ndarray
+    owned: np.ndarray
     total: float
 
 
@@ -279,7 +280,7 @@ def build(obs: Observed, keys: Keys, mine: np.ndarray, own: np.ndarray, canonica
         rows = partners(obs, table, bearing)
         kept, _ = choose_partners(obs, clone, mine, rows, size, float(capture[1]))
     known = pd.concat([table[table["locus"] == 0], kept]).sort_values(["clone", "locus", "chain"], kind="stable")
-    return _assemble(obs, clone, anchor, partner, size, bearing, known, canonical, capture, invariant, n_samples,
+    return _assemble(obs, mine, clone, anchor, partner, size, bearing, known, canonical, capture, invariant, n_samples,
                      ), keys, clone
 
 
@@ -296,7 +297,7 @@ def _apart(obs: Observed, keys: Keys, clone: np.ndarray, mine: np.ndarray, kept:
     return Keys(keys.anchor, partner)
 
 
-def _assemble(obs: Observed, clone: np.ndarray, anchor: np.ndarray, partner: np.ndarray, size: np.ndarray,
+def _assemble(obs: Observed, mine: np.ndarray, clone: np.ndarray, anchor: np.ndarray, partner: np.ndarray, size: np.ndarray,
               bearing: np.ndarray, known: pd.DataFrame, canonical: np.ndarray, capture: np.ndarray,
               invariant: np.ndarray, n_samples: int) -> Nuclei:
     n_chains, n_clones = canonical.size, anchor.size
@@ -313,7 +314,9 @@ def _assemble(obs: Observed, clone: np.ndarray, anchor: np.ndarray, partner: np.
                   _lift(support, size[k], locus, bearing[k], capture), sample_key, sample_count.astype(np.float64),
                   of_ptr, k[leads][order], _chance(chain, locus, n_chains, n_clones, invariant, obs), canonical,
                   anchored, _sister(anchor, partner, size, anchored, n_chains),
-                  np.bincount(obs.chain, minlength=n_chains).astype(np.float64), float(has.sum()))
+                  np.bincount(obs.chain, minlength=n_chains).astype(np.float64),
+                  np.bincount(obs.chain[mine & has[obs.cell]], minlength=n_chains).astype(np.float64),
+                  float(has.sum()))
 
 
 def _lift(support: np.ndarray, size: np.ndarray, locus: np.ndarray, bearing: np.ndarray,

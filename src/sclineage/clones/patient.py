@@ -104,12 +104,20 @@ def _receptors(patient: str, found: Assignment, ids: np.ndarray, chains: ChainLi
     one, two = clones["partner_1"].to_numpy(), clones["partner_2"].to_numpy()
     mates = {column: [";".join(x for x in pair if x) for pair in zip(text(column, one), text(column, two), strict=True)]
              for column in ("junction", "v_gene", "j_gene")}
-    return pd.DataFrame({
+    return _one_row_per_id(pd.DataFrame({
         "patient": patient, "clone_id": ids, "trb_junction": text("junction", anchor),
         "trb_junction_aa": text("junction_aa", anchor), "trb_v": text("v_gene", anchor),
         "trb_j": text("j_gene", anchor), "tra_junction": mates["junction"], "tra_v": mates["v_gene"],
         "tra_j": mates["j_gene"], "trb_c": text("c_gene", anchor), "n_cells": clones["n_cells"].to_numpy(),
-        "n_paired": clones["n_paired"].to_numpy()})
+        "n_paired": clones["n_paired"].to_numpy()}))
+
+
+def _one_row_per_id(frame: pd.DataFrame) -> pd.DataFrame:
+    """Nuclei that turned out to be one clone (same anchor, same partner) share an id: one row, sizes added."""
+    sizes = frame.groupby("clone_id", sort=False)[["n_cells", "n_paired"]].sum()
+    first = frame.sort_values("n_cells", ascending=False, kind="stable").drop_duplicates("clone_id")
+    first = first.loc[first.index.sort_values()].set_index("clone_id", drop=False)
+    return first.assign(n_cells=sizes["n_cells"], n_paired=sizes["n_paired"]).reset_index(drop=True)
 
 
 def _rates(found: Assignment, sample: np.ndarray, has: np.ndarray, obs, n_samples: int) -> pd.DataFrame:  # type: ignore[no-untyped-def]

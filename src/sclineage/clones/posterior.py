@@ -17,12 +17,12 @@ import numpy as np
 from numba import njit, prange
 
 from .nuclei import Nuclei
-from .observed import CHANCE, MOST_CHAINS, Observed
+from .observed import MOST_CHAINS, Observed
 from .rates import Rates
 
 MOST_CLONES = 6  # candidates per cell; the largest stay
 SECOND = np.array([0.01, 0.2])  # share of clones with a second productive chain: TRB, TRA
-STRAY = 0.5  # cells that a sight of an anchor in a cell of another clone counts for
+STRAY = 0.5  # cells that a sight of a chain without its clone counts for
 SMOOTH = 5.0  # cells that the patient's frequency of a clone counts for in each sample
 NONE, SINGLE, NEW, PAIR = 0, 1, 2, 3
 
@@ -89,7 +89,7 @@ def posterior(obs: Observed, nuclei: Nuclei, rates: Rates, assigned: np.ndarray,
     return Posterior(kind, first, second, p, p_doublet, p_new, p_none, clone, p_clone, p_holds, owner, own)
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True)
 def _all_cells(obs, nuclei, rates, assigned, mine, n_samples, kind, first, second, clone,  # type: ignore[no-untyped-def]
                p, p_doublet, p_new, p_none, p_clone, p_holds, owner, own):
     for i in prange(obs.sample.size):
@@ -137,6 +137,18 @@ def _candidates(obs, nuclei, assigned, i, found):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True)
+def _chance(nuclei, chain, counted, new):  # type: ignore[no-untyped-def]
+    """P(a clone not known to have a chain has it). `counted`: whether this cell's sight of it counts in a clone.
+
+    A chain seen elsewhere, but of no clone there (in doublets, in cells without anchor), tells of a clone whose cells
+    are yet to come: this one may be of it.
+    """
+    if nuclei.owned[chain] - counted > 0:
+        return nuclei.chance[chain]
+    return nuclei.chance[chain] + STRAY * (nuclei.seen[chain] - 1) / max(nuclei.total, 1.0) / new
+
+
+@njit(cache=True)
 def _fill_clone(obs, nuclei, rates, assigned, mine, i, c, term, extra, slot):  # type: ignore[no-untyped-def]
     """Terms of clone c as owner of the chains of cell i. Returns P(its known chains that are not owned are unseen).
 
@@ -148,7 +160,8 @@ def _fill_clone(obs, nuclei, rates, assigned, mine, i, c, term, extra, slot):  #
     extra[:] = 1
     for e in range(lo, hi):
         locus = obs.locus[e]
-        term[e - lo] = rates.capture[s, locus] * rates.own_umi[s, locus, obs.umi_class[e]] * CHANCE[locus]
+        term[e - lo] = rates.capture[s, locus] * rates.own_umi[s, locus, obs.umi_class[e]]
+        term[e - lo] *= _chance(nuclei, obs.chain[e], mine[e], rates.new[s])
     base, known, bearing = 1.0, np.zeros(2, np.int64), np.zeros(2)
     bearing[0], bearing[1] = nuclei.bearing[c, 0], nuclei.bearing[c, 1]
     if left_out:
@@ -188,20 +201,18 @@ def _fill_clone(obs, nuclei, rates, assigned, mine, i, c, term, extra, slot):  #
 
 
 @njit(cache=True)
-def _fill_new(obs, nuclei, rates, assigned, i, term, extra, slot):  # type: ignore[no-untyped-def]
+def _fill_new(obs, nuclei, rates, assigned, mine, i, term, extra, slot):  # type: ignore[no-untyped-def]
     """The same for a clone that no other cell shows."""
     lo, hi, s = obs.ptr[i], obs.ptr[i + 1], obs.sample[i]
     extra[:] = 1
     base = 1.0
     for e in range(lo, hi):
         locus, chain = obs.locus[e], obs.chain[e]
-        chance = nuclei.chance[chain]
+        chance = _chance(nuclei, chain, mine[e], rates.new[s])
         if locus == 0:  # cells that share the beta but not the alpha: sisters before the alpha rearranged
             anchor = nuclei.canonical[chain]
             others = nuclei.anchored[anchor] - (assigned[i] >= 0 and nuclei.anchor[assigned[i]] == anchor)
-            # a clone known only from doublets and ambient chains is a clone nevertheless
-            likely = nuclei.sister[anchor] * others if others > 0 else STRAY * (nuclei.seen[chain] - 1)
-            chance += likely / max(nuclei.total, 1.0) / rates.new[s]
+            chance += nuclei.sister[anchor] * max(others, 0) / max(nuclei.total, 1.0) / rates.new[s]
         term[e - lo] = rates.capture[s, locus] * rates.own_umi[s, locus, obs.umi_class[e]] * chance
     for locus in range(2):
         lost = 1.0 - rates.capture[s, locus]
@@ -264,7 +275,7 @@ def _fill_parties(obs, nuclei, rates, assigned, mine, n_samples, i, party, prior
         prior[k] = _clone_frequency(nuclei, party[k], s, own, rates.n[s], n_samples)
         base[k] = _fill_clone(obs, nuclei, rates, assigned, mine, i, party[k], term[k], extra[k], slot[k])
     prior[n_clones] = rates.new[s]
-    base[n_clones] = _fill_new(obs, nuclei, rates, assigned, i, term[n_clones], extra[n_clones], slot[n_clones])
+    base[n_clones] = _fill_new(obs, nuclei, rates, assigned, mine, i, term[n_clones], extra[n_clones], slot[n_clones])
     return n_clones
 
 

@@ -15,6 +15,7 @@ from .._errors import InputError
 from .._backend import Device
 from . import components_cpu as cpu
 
+ALONE = 1 << 14  # nodes and edges up to which no second thread is woken
 _BLOCK = 256
 
 __all__ = ["components", "cuda_defines"]
@@ -26,7 +27,7 @@ def cuda_defines() -> dict[str, str]:
 
 
 def _ends(ends: Any, n: int, name: str) -> np.ndarray:
-    given = np.asarray(_backend.to_host(ends))
+    given = np.asarray(ends)
     if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
         raise InputError(name, f"found {given.dtype} of shape {given.shape}", "give a 1-d array of node numbers")
     if given.size and not (0 <= given.min() and given.max() < n):
@@ -77,7 +78,10 @@ def components(n: int, first: Any, second: Any, *, device: Device | None = "auto
         raise InputError("second", f"found {ends[1].size} ends for {ends[0].size} edges", "give two ends per edge")
     if _backend.pick(device, kernel="components") == "cuda":
         return _cuda(n, *ends)
+    parent = np.arange(n, dtype=np.int32)
+    if n + ends[0].size <= ALONE:
+        cpu.unite_alone(parent, *ends)
+        return cpu.flatten_alone(parent)
     with _backend.threads(None):
-        parent = np.arange(n, dtype=np.int32)
         cpu.unite_edges(parent, *ends)
         return cpu.flatten(parent)

@@ -52,3 +52,19 @@ def flatten(parent: np.ndarray) -> np.ndarray:
     for node in prange(parent.size):
         labels[node] = root(parent, node)
     return labels
+
+
+@njit(cache=True)
+def unite_alone(parent: np.ndarray, first: np.ndarray, second: np.ndarray) -> None:
+    """As `unite_edges`, waking no thread."""
+    for edge in range(first.size):
+        unite(parent, first[edge], second[edge])
+
+
+@njit(cache=True)
+def flatten_alone(parent: np.ndarray) -> np.ndarray:
+    """As `flatten`, waking no thread."""
+    labels = np.empty(parent.size, dtype=np.int32)
+    for node in range(parent.size):
+        labels[node] = root(parent, node)
+    return labels

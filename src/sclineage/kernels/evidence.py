@@ -24,6 +24,7 @@ from . import evidence_cpu as cpu
 
 KERNEL = "evidence"
 CMAX = 24  # counts of this many and more share one bin
+SMALL = 20_000  # values below which one thread is faster
 DOUBLET_SHARES = np.array([0.25, 0.5, 0.75])  # part of a doublet's depth that the foreign partner brings
 DOUBLET_WEIGHTS = np.array([0.25, 0.5, 0.25])
 
@@ -113,8 +114,8 @@ def likelihoods(background: np.ndarray, signal: np.ndarray, *, size: float, back
                          "give one background and one signal per depth and positive sizes")
     _backend.pick(device, kernel=KERNEL)
     out = np.empty((background.size, CMAX + 1, g.size, m.size + 2))
-    cpu.fill_likelihoods(background, signal, float(size), float(background_size), g, m, DOUBLET_SHARES,
-                         DOUBLET_WEIGHTS, out)
+    fill = cpu.fill_likelihoods if out.size > SMALL else cpu.fill_likelihoods_serial
+    fill(background, signal, float(size), float(background_size), g, m, DOUBLET_SHARES, DOUBLET_WEIGHTS, out)
     return out
 
 

@@ -77,6 +77,13 @@ def fill_likelihoods(background, signal, size, background_size, g, m, shares, sh
         _fill_depth(background[d], signal[d], size, background_size, g, m, shares, share_weights, out[d])
 
 
+@njit(cache=True)
+def fill_likelihoods_serial(background, signal, size, background_size, g, m, shares, share_weights, out):  # type: ignore[no-untyped-def]  # noqa: E501
+    """The same in one thread: for the small calls inside fits, where starting threads costs more than the work."""
+    for d in range(background.size):
+        _fill_depth(background[d], signal[d], size, background_size, g, m, shares, share_weights, out[d])
+
+
 @njit(cache=True, parallel=True)
 def fill_mixture(loglik, w, out):  # type: ignore[no-untyped-def]
     """``log((1 - w) L0 + w L1)`` for every key; one key per iteration."""

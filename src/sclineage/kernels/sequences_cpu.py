@@ -318,13 +318,26 @@ def _work(index: Index, metric: Metric, plan: Plan, sink: Sink, counter: np.ndar
         sink.counts[task] = cursor[0] - before
 
 
+@njit(cache=True)
+def run_alone(index: Index, metric: Metric, plan: Plan, sink: Sink) -> np.ndarray:
+    """Do all tasks in this thread; as `run_together` with one worker."""
+    counter, ends = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    ends[0] = _work(index, metric, plan, sink, counter, table_rows(index, plan.tasks), 0)
+    return ends
+
+
 @njit(cache=True, parallel=True)
-def run(index: Index, metric: Metric, plan: Plan, sink: Sink, workers: int) -> np.ndarray:
+def run_together(index: Index, metric: Metric, plan: Plan, sink: Sink, workers: int) -> np.ndarray:
     """Do all tasks; return where each worker's segment ended, int64 (workers,), past its end if it overflowed."""
     ends, counter, rows = np.zeros(workers, dtype=np.int64), np.zeros(1, dtype=np.int64), table_rows(index, plan.tasks)
     for worker in prange(workers):  # one call: Numba may reorder the statements of a parallel body around calls
         ends[worker] = _work(index, metric, plan, sink, counter, rows, worker)
     return ends
+
+
+def run(index: Index, metric: Metric, plan: Plan, sink: Sink, workers: int) -> np.ndarray:
+    """Do all tasks; as `run_together`, but one worker wakes no thread."""
+    return run_alone(index, metric, plan, sink) if workers == 1 else run_together(index, metric, plan, sink, workers)
 
 
 @njit(cache=True)

@@ -219,8 +219,9 @@ def edit_task_owns(index: Index, cutoff: int, task: np.ndarray, block_of: np.nda
 
 
 @njit(cache=True)
-def _distances_of(index: Index, metric: Metric, group_of: np.ndarray, first: np.ndarray, second: np.ndarray,
-                  gaps: np.ndarray) -> None:
+def distances_of(index: Index, metric: Metric, group_of: np.ndarray, first: np.ndarray, second: np.ndarray,
+                 gaps: np.ndarray) -> None:
+    """Distances of pairs of distinct sequences into `gaps`, which keeps its value where they are beyond the cutoff."""
     scratch = np.empty(4 * (metric.cutoff + 2), dtype=np.int64)
     for pair in range(first.size):
         u, v = min(first[pair], second[pair]), max(first[pair], second[pair])
@@ -233,7 +234,7 @@ def _distances_of(index: Index, metric: Metric, group_of: np.ndarray, first: np.
 @njit(cache=True, parallel=True)
 def pair_distances(index: Index, metric: Metric, group_of: np.ndarray, first: np.ndarray, second: np.ndarray,
                    gaps: np.ndarray, chunk: int) -> None:
-    """Distances of pairs of distinct sequences into `gaps`, which keeps its value where they are beyond the cutoff."""
+    """As `distances_of`, `chunk` pairs at a time."""
     for part in prange((first.size + chunk - 1) // chunk):
         start, end = part * chunk, min(first.size, (part + 1) * chunk)
-        _distances_of(index, metric, group_of, first[start:end], second[start:end], gaps[start:end])
+        distances_of(index, metric, group_of, first[start:end], second[start:end], gaps[start:end])

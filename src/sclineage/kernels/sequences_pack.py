@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit, prange
 
+from .. import _backend
 from .._errors import InputError
 from .sequences_bits import BAD, CODES, PER_WORD, RESIDUE_BITS, STANDARD
 
+CHUNK = 8192  # rows that one thread packs at a time; fewer in all wake no thread
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _NOT_STANDARD, _UNKNOWN = 1, 2
 _OFFENCE = np.where(BAD == CODES, _UNKNOWN, _NOT_STANDARD).astype(np.uint8)  # of each byte; 0 for the 20 amino acids
@@ -116,17 +118,30 @@ def _order_by_length(starts: np.ndarray, group_of_length: np.ndarray, cursor: np
     return order
 
 
-@njit(cache=True, parallel=True)
-def _pack_group(text: np.ndarray, starts: np.ndarray, rows: np.ndarray, codes: np.ndarray, words: np.ndarray) -> None:
-    """Pack the rows of one length into `words` (width, rows)."""
-    for x in prange(rows.size):
-        start, end = starts[rows[x]], starts[rows[x] + 1]
-        for word in range(words.shape[0]):
+@njit(cache=True)
+def _pack_rows(text: np.ndarray, starts: np.ndarray, order: np.ndarray, group_start: np.ndarray, bases: np.ndarray,
+               words: np.ndarray, codes: np.ndarray, first: int, last: int) -> None:
+    """Pack the rows first ... last - 1 of the order by length."""
+    group = np.searchsorted(group_start, first, side="right") - 1
+    for row in range(first, last):
+        while row >= group_start[group + 1]:
+            group += 1
+        stride, place = group_start[group + 1] - group_start[group], bases[group] + row - group_start[group]
+        start, end = starts[order[row]], starts[order[row] + 1]
+        for word_start in range(start, end, PER_WORD):
             packed = np.uint64(0)
-            first = start + word * PER_WORD
-            for at in range(min(first + PER_WORD, end) - 1, first - 1, -1):
+            for at in range(min(word_start + PER_WORD, end) - 1, word_start - 1, -1):
                 packed = (packed << np.uint64(RESIDUE_BITS)) | np.uint64(codes[text[at]])
-            words[word, x] = packed
+            words[place] = packed
+            place += stride
+
+
+@njit(cache=True, parallel=True)
+def _pack_in_parallel(text: np.ndarray, starts: np.ndarray, order: np.ndarray, group_start: np.ndarray,
+                      bases: np.ndarray, words: np.ndarray, codes: np.ndarray) -> None:
+    for part in prange((order.size + CHUNK - 1) // CHUNK):
+        _pack_rows(text, starts, order, group_start, bases, words, codes, part * CHUNK,
+                   min(order.size, (part + 1) * CHUNK))
 
 
 @njit(cache=True)
@@ -164,15 +179,30 @@ def _keep_distinct(words: np.ndarray, rank: np.ndarray) -> int:
     return distinct
 
 
+@njit(cache=True)
+def _distinct_group(words: np.ndarray, group_start: np.ndarray, widths: np.ndarray, bases: np.ndarray, rank: np.ndarray,
+                    group: int) -> int:
+    n = group_start[group + 1] - group_start[group]
+    columns = words[bases[group]:bases[group] + n * widths[group]].reshape((widths[group], n))
+    return _keep_distinct(columns, rank[group_start[group]:group_start[group + 1]])
+
+
 @njit(cache=True, parallel=True)
-def _distinct_groups(words: np.ndarray, group_start: np.ndarray, widths: np.ndarray, bases: np.ndarray,
-                     rank: np.ndarray) -> np.ndarray:
+def _distinct_in_parallel(words: np.ndarray, group_start: np.ndarray, widths: np.ndarray, bases: np.ndarray,
+                          rank: np.ndarray) -> np.ndarray:
     """Keep the distinct sequences of every group; return how many each holds."""
     counts = np.zeros(widths.size, dtype=np.int64)
     for group in prange(widths.size):
-        n = group_start[group + 1] - group_start[group]
-        columns = words[bases[group]:bases[group] + n * widths[group]].reshape((widths[group], n))
-        counts[group] = _keep_distinct(columns, rank[group_start[group]:group_start[group + 1]])
+        counts[group] = _distinct_group(words, group_start, widths, bases, rank, group)
+    return counts
+
+
+@njit(cache=True)
+def _distinct_serially(words: np.ndarray, group_start: np.ndarray, widths: np.ndarray, bases: np.ndarray,
+                       rank: np.ndarray) -> np.ndarray:
+    counts = np.zeros(widths.size, dtype=np.int64)
+    for group in range(widths.size):
+        counts[group] = _distinct_group(words, group_start, widths, bases, rank, group)
     return counts
 
 
@@ -225,12 +255,15 @@ def pack(sequences: Sequence[str]) -> Packed:
     widths = -(-lengths // PER_WORD)
     bases = _prefix(widths * np.diff(group_start))
     words = np.empty(bases[-1], dtype=np.uint64)
-    for g in range(lengths.size):
-        rows = order[group_start[g]:group_start[g + 1]]
-        _pack_group(text, starts, rows, CODES, words[bases[g]:bases[g + 1]].reshape(widths[g], rows.size))
-    del text, starts
     rank = np.empty(order.size, dtype=np.int32)
-    counts = _distinct_groups(words, group_start, widths, bases, rank)
+    with _backend.threads(None):
+        if order.size <= CHUNK:
+            _pack_rows(text, starts, order, group_start, bases, words, CODES, 0, order.size)
+            counts = _distinct_serially(words, group_start, widths, bases, rank)
+        else:
+            _pack_in_parallel(text, starts, order, group_start, bases, words, CODES)
+            del text, starts
+            counts = _distinct_in_parallel(words, group_start, widths, bases, rank)
     firsts = _prefix(counts)
     start, members = _members(order, rank, group_start, firsts)
     index = Index(lengths, widths, counts, np.diff(group_start), bases, firsts, words, start, members)

@@ -11,7 +11,7 @@ from .. import _backend
 from . import components_cpu
 from . import sequences_cpu as cpu
 from .sequences_cpu import EMPTY, FILL, LOG, NEAREST, UNITE, Sink
-from .sequences_distance import pair_distances
+from .sequences_distance import distances_of, pair_distances
 from .sequences_pack import Packed
 from .sequences_plan import LEVENSHTEIN, TCRDIST, Costs, Metric, Plan, plan
 
@@ -20,6 +20,7 @@ CODES_SHARE = 1  # else this many per sequence; beyond, pairs are counted and a 
 TABLE_BYTES = 20  # of a worker's hash table, per row
 TABLE_SHARE = 16  # bytes per sequence that the tables of all workers together may take
 TABLE_LEAST = 1 << 26
+ALONE = 2048  # sequences up to which no second thread is woken
 CHUNK = 4096
 
 __all__ = ["EMPTY", "components", "distances", "nearest", "pairs"]
@@ -38,6 +39,8 @@ def code_bits(n: int, cutoff: int) -> tuple[int, int]:
 
 
 def _workers(packed: Packed, made: Plan) -> int:
+    if packed.n <= ALONE:
+        return 1
     rows = cpu.table_rows(packed.index, made.tasks)
     budget = max(TABLE_LEAST, TABLE_SHARE * packed.n)
     return max(1, min(numba.get_num_threads(), len(made.tasks), budget // (TABLE_BYTES * rows)))
@@ -104,7 +107,7 @@ def components(packed: Packed, metric: Metric) -> np.ndarray:
     parent = np.arange(packed.n_distinct, dtype=np.int32)
     with _backend.threads(None):
         cpu.run(packed.index, metric, made, _sink(UNITE, len(made.tasks), parent=parent), _workers(packed, made))
-        return components_cpu.flatten(parent)
+        return components_cpu.flatten(parent) if parent.size > ALONE else components_cpu.flatten_alone(parent)
 
 
 def nearest(packed: Packed, metric: Metric, k: int) -> np.ndarray:
@@ -121,7 +124,10 @@ def distances(packed: Packed, metric: Metric, first: np.ndarray, second: np.ndar
     group_of = np.repeat(np.arange(packed.index.counts.size), packed.index.counts)
     gaps = np.full(first.size, 65535, dtype=np.uint16)
     with _backend.threads(None):
-        pair_distances(packed.index, metric, group_of, first, second, gaps, CHUNK)
+        if first.size <= CHUNK:
+            distances_of(packed.index, metric, group_of, first, second, gaps)
+        else:
+            pair_distances(packed.index, metric, group_of, first, second, gaps, CHUNK)
     return gaps
 
 

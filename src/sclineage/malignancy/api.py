@@ -24,6 +24,7 @@ T_SUBSETS = ("CD4_T", "CD8_T", "T")
 OTHER_SUBSETS = ("NK", "B", "myeloid", "other")
 NOT_MEMBERS = ("doublet", "ambiguous")
 DEFINITE = 0.95
+RECEPTOR_CELLS = 50  # other cells with a receptor that make a background without those that have none
 
 
 def malignancy(
@@ -61,8 +62,8 @@ def malignancy(
     Raises
     ------
     InputError
-        No clones in the data; `malignant_key`, `focus` or `drivers` name something the data do not hold; `prior`
-        outside (0, 1).
+        No clones in the data, or several patients; `malignant_key`, `focus` or `drivers` name something the data do
+        not hold; `prior` outside (0, 1).
 
     Notes
     -----
@@ -104,6 +105,10 @@ def _clones(data: access.Data) -> tuple[list[str], np.ndarray]:
     """Sorted clone ids, and the index of each cell's clone (-1 without one, or for doublets and ambiguous cells)."""
     if not access.has_column(data, "clone_id"):
         raise InputError("obs", "no column 'clone_id'", "run sl.tl.clones first")
+    patients = sorted(set(access.text(data, "patient")) - {""})
+    if len(patients) > 1:
+        raise InputError("obs", f"{len(patients)} patients ({', '.join(patients[:3])} ...)",
+                         "give the data of one patient: nothing is compared across patients")
     ids, status = access.text(data, "clone_id"), access.text(data, "clone_status")
     member = (ids != "") & ~np.isin(status, NOT_MEMBERS)
     names = sorted(set(ids[member]))
@@ -156,12 +161,25 @@ def _cells(data: access.Data, clone: np.ndarray, n_clones: int, drivers: Any) ->
     material = samples["material"].fillna("").astype(str) if "material" in samples else pd.Series("", index=names)
     genes = _genes(data, (*phenotype.GENES, *cycling.GENES))
     return Cells(
-        clone=clone, sample=sample, subset=subset, counts=counts, t_cell=np.isin(subset, T_SUBSETS) | receptor,
+        clone=clone, sample=sample, subset=subset, counts=counts,
+        t_cell=_background(np.isin(subset, T_SUBSETS), receptor, sample, clone),
         depth=np.where(known, depth, np.nan).astype(np.float64),
         genes={g: genes[g] for g in phenotype.GENES if g in genes}, cycling=_cycling(genes, clone.size),
         virus=_virus(data), alleles=_alleles(data, drivers), n_clones=n_clones,
         unsorted=selection.isin(["", "none", "unknown"]).to_numpy(bool),
         product=(material == "product").to_numpy(bool))
+
+
+def _background(annotated: np.ndarray, receptor: np.ndarray, sample: np.ndarray, clone: np.ndarray) -> np.ndarray:
+    """T cells to compare with: by receptor where a sample has enough beside its largest clone, else annotated ones too.
+
+    Where a tumour is, T cells without a receptor are often tumour cells whose receptor was not read.
+    """
+    n_samples, n_clones = int(sample.max(initial=0)) + 1, int(clone.max(initial=-1)) + 2
+    sizes = np.bincount((sample * n_clones + clone + 1)[receptor], minlength=n_samples * n_clones)
+    by_clone = sizes.reshape(n_samples, n_clones)
+    beside = by_clone.sum(axis=1) - by_clone[:, 1:].max(axis=1, initial=0)
+    return receptor | (annotated & (beside[sample] < RECEPTOR_CELLS))
 
 
 def _genes(data: access.Data, wanted: Sequence[str]) -> dict[str, np.ndarray]:
@@ -292,24 +310,28 @@ def populations(mdata: access.Data) -> None:
     """Write obs ``population``: malignant, CAR-T, other_T, other, doublet or not_assessed.
 
     Doublets first; then members of malignant clones (posterior >= 0.95, or called so); then cells with ``car_call``
-    ``pos``; then T cells by receptor or annotation; then other annotated cells. The rest is not assessed.
+    ``pos``; then T cells by receptor or annotation; then other annotated cells. The rest is not assessed, and so are,
+    in a patient with a malignant clone, T cells whose clone could not be told: they may be members of it.
 
     Parameters
     ----------
     mdata
         MuData (or AnnData) after `malignancy`; the CAR columns may be absent.
     """
-    status = access.text(mdata, "clone_status")
-    subset = access.text(mdata, "subset")
+    status, subset = access.text(mdata, "clone_status"), access.text(mdata, "subset")
     p = np.full(mdata.n_obs, np.nan)
     if access.has_column(mdata, "malignant_p"):
         p = pd.to_numeric(access.column(mdata, "malignant_p")).to_numpy(dtype=np.float64, na_value=np.nan)
     with np.errstate(invalid="ignore"):
         malignant = (p >= DEFINITE) | (access.text(mdata, "malignant_call") == "malignant")
-    receptor = (access.text(mdata, "clone_id") != "") | ~np.isin(status, ("", "no_receptor"))
+    told = (access.text(mdata, "clone_id") != "") & ~np.isin(status, NOT_MEMBERS)
+    receptor = told | ~np.isin(status, ("", "no_receptor"))
+    t_cell = np.isin(subset, T_SUBSETS) | receptor
     out = np.full(mdata.n_obs, "not_assessed", dtype=object)
     out[np.isin(subset, OTHER_SUBSETS)] = "other"
-    out[np.isin(subset, T_SUBSETS) | receptor] = "other_T"
+    out[t_cell] = "other_T"
+    if malignant.any():
+        out[t_cell & ~told] = "not_assessed"
     out[access.text(mdata, "car_call") == "pos"] = "CAR-T"
     out[malignant] = "malignant"
     out[status == "doublet"] = "doublet"

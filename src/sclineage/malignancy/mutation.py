@@ -51,7 +51,7 @@ def clone_ratio(site: np.ndarray, *, lgl: np.ndarray) -> float:
 def site_ratio(pv: np.ndarray, weight: np.ndarray, n_cells: np.ndarray) -> np.ndarray:
     """Weighted ratio per site, held at 3 nats while privacy or a second mutated cell is missing."""
     shown = (weight >= PRIVATE) & (n_cells >= 2)
-    value = weight * pv
+    value = np.where(weight < 1e-9, 0.0, weight * pv)
     return np.where(shown, value, np.minimum(value, UNPROVEN))
 
 

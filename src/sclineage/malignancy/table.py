@@ -46,7 +46,7 @@ class Cells:
     counts
         bool (n,): cells that count in statistics (no doublet, not excluded by QC).
     t_cell
-        bool (n,): T cells by annotation or by receptor; the union, so that a T cell that lost CD3 stays one.
+        bool (n,): T cells that clones are compared with; a receptor makes one, also where CD3 was lost.
     depth
         float64 (n,): UMIs; NaN without a matrix.
     genes

@@ -28,7 +28,7 @@ def timeline(mdata: access.Data) -> None:
     Raises
     ------
     InputError
-        Clones or `has_trb` are missing, or a sample is not in the sheet.
+        Clones or `has_trb` are missing, a sample is not in the sheet, or there are several patients.
 
     Notes
     -----
@@ -55,6 +55,10 @@ def _members(data: access.Data) -> tuple[list[str], np.ndarray, np.ndarray]:
     for key in ("clone_id", "has_trb"):
         if not access.has_column(data, key):
             raise InputError("obs", f"no column {key!r}", "run sl.tl.clones first")
+    patients = sorted(set(access.text(data, "patient")) - {""})
+    if len(patients) > 1:
+        raise InputError("obs", f"{len(patients)} patients ({', '.join(patients[:3])} ...)",
+                         "give the data of one patient: days and clones are those of one patient")
     names, status = access.text(data, "clone_id"), access.text(data, "clone_status")
     single = ~np.isin(status, NOT_MEMBERS)
     trb = access.column(data, "has_trb").astype("boolean").fillna(value=False).to_numpy(dtype=bool)

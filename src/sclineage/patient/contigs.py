@@ -45,7 +45,7 @@ def read_contigs(path: str | os.PathLike[str], *, every: bool = False) -> pd.Dat
 
     Returns
     -------
-    One row per contig: ``barcode`` and `FIELDS`; text missing as None, counts int64, flags bool.
+    One row per contig: ``barcode`` and `FIELDS`; text missing as None, counts Int64 (reads may be missing), flags bool.
 
     Raises
     ------
@@ -69,8 +69,8 @@ def _from_airr(path: str | os.PathLike[str], frame: pd.DataFrame) -> pd.DataFram
                          "give the UMIs of each contig in umi_count (1 where unknown)", place="header")
     out = frame.rename(columns={"cell_id": "barcode"})
     out["umi_count"] = frame[counts[0]]
-    defaults: dict[str, pd.Series | str] = {
-        "consensus_count": out["umi_count"], "is_cell": "true", "high_confidence": "true", "d_call": "", "c_call": "",
+    defaults = {
+        "consensus_count": "", "is_cell": "true", "high_confidence": "true", "d_call": "", "c_call": "",
         "locus": ""}
     for column, default in defaults.items():
         if column not in out:
@@ -87,14 +87,21 @@ def _typed(path: str | os.PathLike[str], frame: pd.DataFrame) -> pd.DataFrame:
     for column in FIELDS:
         values = frame[column].astype(object) if column in frame else pd.Series(None, index=frame.index, dtype=object)
         if column in ("umi_count", "consensus_count"):
-            text = values.map(str).str.replace(r"\.0+$", "", regex=True)
-            out[column] = whole_numbers(path, text.where(text != "", "0"), what=column)
+            out[column] = _numbers(path, values, column)
         elif column in ("productive", "is_cell", "high_confidence"):
             out[column] = _flags(path, values, column)
         else:
             out[column] = values.where(~values.isin(_MISSING), None)
     out["locus"] = [_locus(row) for row in zip(*(out[c] for c in ("locus", "v_call", "j_call", "c_call")), strict=True)]
     return out
+
+
+def _numbers(path: str | os.PathLike[str], values: pd.Series, column: str) -> pd.Series:
+    """Counts as Int64; reads may be missing (plate protocols count UMIs alone), UMIs may not."""
+    text = values.map(str).str.replace(r"\.0+$", "", regex=True)
+    unknown = text.isin(_MISSING) & (column == "consensus_count")
+    numbers = pd.Series(whole_numbers(path, text.mask(unknown, "0"), what=column), index=values.index, dtype="Int64")
+    return numbers.mask(unknown)
 
 
 def _flags(path: str | os.PathLike[str], values: pd.Series, column: str) -> np.ndarray:

@@ -206,10 +206,11 @@ def read_mtx(path: Path, *, peek: bool = False) -> sparse.coo_matrix:
     InputError
         Not a Matrix Market file, or fewer entries than it announces.
     """
+    require_file(path)
     if peek:
         return _mtx_head(path)
     try:
-        return sparse.coo_matrix(scipy.io.mmread(str(require_file(path))))
+        return sparse.coo_matrix(scipy.io.mmread(str(path)))
     except (ValueError, OSError, EOFError, StopIteration) as error:
         raise InputError(path, f"not a whole Matrix Market file ({error})", "copy or download it again") from None
 
@@ -228,7 +229,8 @@ def _mtx_head(path: Path, entries: int = 100_000) -> sparse.coo_matrix:
 
 
 def _opened(path: Path) -> IO[str]:
-    compressed = require_file(path).open("rb").read(2) == b"\x1f\x8b"
+    with path.open("rb") as handle:
+        compressed = handle.read(2) == b"\x1f\x8b"
     return gzip.open(path, "rt", encoding="utf-8") if compressed else path.open(encoding="utf-8")
 
 

@@ -13,6 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
 
+from .._errors import InputError
 from . import access
 from .contigs import airr_modality
 from .features import union
@@ -38,11 +39,14 @@ def assemble(samples: Mapping[str, Sample]) -> MuData:
         made = {"gex": _frame(cells, sparse.csr_matrix((sum(len(s.cells) for s in cells), 0), dtype=np.int32),
                               pd.DataFrame({"gene_ids": []}, dtype=object))}
     total = sum(len(s.cells) for s in cells)
+    obs = pd.concat([_obs(s) for s in cells])
+    if obs.index.has_duplicates:
+        raise InputError("sample sheet", f"two cells would be called {obs.index[obs.index.duplicated()][0]!r}",
+                         "rename one of the samples", place="column sample")
     made = dict(sorted(made.items(), key=lambda item: item[1].n_obs < total))  # a complete one sets the order of cells
     with warnings.catch_warnings(), _not_pulling():
         warnings.simplefilter("ignore")
         mdata = MuData(made)
-    obs = pd.concat([_obs(s) for s in cells])
     access.put(mdata, {name: obs[name].reindex(mdata.obs_names).to_numpy() for name in map(str, obs.columns)})
     return mdata
 

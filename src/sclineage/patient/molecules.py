@@ -102,12 +102,12 @@ def _declared(path: Path) -> list[str]:
         return []
     from anndata.io import read_elem
 
-    try:
-        with open_h5(beside) as file:
+    with open_h5(beside) as file:
+        try:
             return [str(v) for v in read_elem(file["var"]).index]
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(beside, f"the feature list cannot be read ({error})",
-                         "count again, or move the table to another folder") from None
+        except (OSError, KeyError, ValueError) as error:
+            raise InputError(beside, f"the feature list cannot be read ({error})",
+                             "count again, or move the table to another folder") from None
 
 
 def _molecule_info(path: Path, name: str, wanted: Pick | None) -> MoleculeTable:

@@ -13,6 +13,8 @@ from anndata import AnnData
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from .. import _backend
+
 LEAST_CELLS = 100  # a well with fewer is not scored: too few neighbours to tell doublets
 
 
@@ -93,7 +95,7 @@ def doublet_scores(counts: sparse.csr_matrix, wells: np.ndarray, *, rng: int) ->
 
 def _scrublet(counts: sparse.csr_matrix, *, seed: int) -> np.ndarray:
     data = AnnData(counts.astype(np.float32))
-    with warnings.catch_warnings(), threadpool_limits(1):
+    with warnings.catch_warnings(), threadpool_limits(1), _backend.threads(1):
         warnings.simplefilter("ignore")
         sc.pp.scrublet(data, use_approx_neighbors=False, threshold=1.0, verbose=False, random_state=seed)
     return data.obs["doublet_score"].to_numpy(dtype=float)

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from .._errors import Fault, InputError, InputErrors, nearest
-from .._schema import CAR_COUNTING, DIAGNOSES, ROLES, SHEET_COLUMNS
+from .._schema import CAR_COUNTING, DIAGNOSES, ROLES, SELECTIONS, SHEET_COLUMNS
+from ..reads.chemistries import chemistry
 from .spec import row_constructs
 from .text import read_text, separator
 
@@ -23,10 +24,8 @@ NUMBERS: dict[str, tuple[float, float]] = {
 FILES = ("gex", "cells", "raw", "vdj", "vdj_all", "molecules", "alleles", "bulk_tcr")
 LISTS = ("vdj", "vdj_all", "bulk_tcr")  # several files, separated by ';'
 UNUSED = ("bulk_tcr", "vcn_target", "vcn_reference", "purity")  # read and checked, not used yet
-CHEMISTRIES = ("10x-3p-v2", "10x-3p-v3", "10x-3p-v3.1", "10x-3p-v4", "10x-5p-v1", "10x-5p-v2", "10x-5p-v3")
 _IDS = ("patient", "sample", "specimen", "gem_well", "pool")
 _NAMED_PATH = re.compile(r"(?P<name>[\w.-]+)=(?P<path>.+)")
-_SPEC = re.compile(r"r[12]:\w+(,\w+)*(;r[12]:\w+(,\w+)*)?")
 
 
 def read_sheet(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -134,7 +133,8 @@ def _specimen_faults(file: str, rows: pd.DataFrame) -> Iterator[Fault]:
     """Rows of one specimen are one moment and one tissue."""
     shared = rows[rows["specimen"] != ""]
     for column in ("day", "material"):
-        values = shared.groupby("specimen")[column].unique()
+        said = shared[column].map(lambda v: f"{_number(v):g}" if np.isfinite(_number(v)) else v)
+        values = said.groupby(shared["specimen"]).unique()
         for name, found in values[values.map(len) > 1].items():
             yield Fault(file, f"column {column}", f"specimen {name!r} has {', '.join(map(repr, found))}",
                         f"rows of one specimen share one {column}; give others their own specimen")
@@ -183,9 +183,11 @@ def _check_words(row: pd.Series, folder: Path) -> _Found:
     for word in roles(row["role"]):
         if word not in ROLES:
             yield "role", f"unknown role {word!r}", f"use one of {', '.join(ROLES)}"
-    if row["chemistry"] and row["chemistry"] not in CHEMISTRIES and not _SPEC.fullmatch(row["chemistry"]):
-        yield "chemistry", f"unknown chemistry {row['chemistry']!r}", \
-            f"use one of {', '.join(CHEMISTRIES)}, or a spec such as r1:bc16,umi10"
+    try:
+        if row["chemistry"]:
+            chemistry(row["chemistry"])
+    except InputError as error:
+        yield "chemistry", error.fault.found, error.fault.fix
 
 
 def _check_car(row: pd.Series, folder: Path) -> _Found:
@@ -266,6 +268,9 @@ def _typed(rows: pd.DataFrame, folder: Path) -> pd.DataFrame:
         out[column] = out[column].where(out[column] != "", default)
     for column in NUMBERS:
         out[column] = [_number(v) if v else np.nan for v in out[column]]
+    words = {word.casefold(): word for word in SELECTIONS}
+    out["selection"] = [words.get(v.casefold(), v) for v in out["selection"]]
+    out["role"] = [",".join(roles(v)) for v in out["role"]]
     out = out.sort_values(["patient", "sample"], kind="stable")
     out.index = pd.Index(out["sample"].to_numpy(dtype=object), dtype=object)
     return out

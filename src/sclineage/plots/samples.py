@@ -20,7 +20,7 @@ _SERIES = (("with_receptor", "with T-cell receptor", "o", COLOURS[0]),
 def sample_qc(mdata: Any, *, ax: Axes | None = None) -> Axes:
     """Shares per sample: cells with a receptor, CAR sensitivity, cells left out; the number of cells in the label.
 
-    What was not assessed in a sample has no symbol; the label says so for the CAR.
+    What was not assessed in a sample has no symbol; where the CAR sensitivity is unknown, the label says so.
 
     Parameters
     ----------
@@ -76,5 +76,6 @@ def _labels(frame: pd.DataFrame, shares: dict[str, np.ndarray]) -> list[str]:
     out = []
     for k, (name, n) in enumerate(zip(frame["sample"], frame["n_cells"], strict=True)):
         cells = "" if pd.isna(n) else f" ({int(n):,} cells)"
-        out.append(f"{name}{cells}" + ("" if np.isfinite(shares["car_sensitivity"][k]) else "\nCAR not assessed"))
+        known = np.isfinite(shares["car_sensitivity"][k])
+        out.append(f"{name}{cells}" + ("" if known else "\nCAR sensitivity unknown"))
     return out

@@ -117,14 +117,12 @@ def names(data: Any) -> dict[str, str]:
 
 
 def short_names(ids: Iterable[str]) -> dict[str, str]:
-    """Short, still unique names: the shared start up to the last separator goes, then the tail, down to 8 letters."""
+    """Short, still unique names: without the shared start, cut to 8 letters where these tell it from all others."""
     full = list(map(str, ids))
     start = _shared_start(full)
     rest = [c[start:] for c in full]
-    length = 8
-    while length < max(map(len, rest), default=0) and len({r[:length] for r in rest}) < len(set(rest)):
-        length += 1
-    return {c: r[:length] for c, r in zip(full, rest, strict=True)}
+    starts = pd.Series([r[:8] for r in dict.fromkeys(rest)]).value_counts()
+    return {c: r[:8] if starts[r[:8]] == 1 else r for c, r in zip(full, rest, strict=True)}
 
 
 def _shared_start(ids: Sequence[str]) -> int:

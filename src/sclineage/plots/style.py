@@ -98,8 +98,8 @@ def moved(ax: Axes, transform: Transform, *, x: float = 0.0, y: float = 0.0) -> 
 
 
 def settle(ax: Axes) -> None:
-    """Lay the figure out until it stands still: one pass is not enough for axes with an inset beside them."""
-    for _ in range(2):
+    """Lay the figure out until it stands still: axes with an inset beside them need more than one pass."""
+    for _ in range(2 if ax.child_axes else 0):
         figure_of(ax).draw_without_rendering()
 
 

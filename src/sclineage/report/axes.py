@@ -10,7 +10,7 @@ import pandas as pd
 
 from .. import _schema as schema
 from . import format as f
-from .sentences import age, before, is_sorted, virus_assessed, virus_found
+from .sentences import age, before, is_sorted, silent, virus_assessed, virus_found
 from .statement import Row
 from .tables import Cell, Table, car_verdict, nats, share_up
 from .view import View
@@ -38,24 +38,21 @@ def _malignancy(view: View, clone: Row) -> list[list[Cell]]:
     if mine is None or mine.empty:
         reading = f"{plain(clone['malignant_call'] or 'not_assessable')}, {f.posterior(clone['malignant_p'])}"
         return [_row("Malignancy", "all samples", None, "no line of evidence recorded", reading)]
-    return [_row(_axis(str(r["line"])), "all samples", r["n_informative"], _nats(r), _leans(r))
+    return [_row(*_axis(str(r["line"])), r["n_informative"], nats(r, " nats"), _leans(r))
             for r in mine.to_dict("records")]
 
 
-def _axis(line: str) -> str:
-    return "Driver mutation" if line == "driver" else f"Malignancy: {plain(line)}"
-
-
-def _nats(r: Row) -> str:
-    said = nats(r)
-    return said if said == f.NOT_ASSESSED else f"{said} nats"
+def _axis(line: str) -> tuple[str, str]:
+    """Name of a line of evidence as an axis, and where it was looked at."""
+    return ("Driver mutation", "all samples; n in reads") if line == "driver" else (
+        f"Malignancy: {plain(line)}", "all samples")
 
 
 def _leans(r: Row) -> str:
     x = f.real(r["llr"])
     if x is None or not f.real(r["n_informative"]):
         return "no data on this line"
-    return "for malignancy" if x > 0 else "against malignancy" if x < 0 else "neither way"
+    return "neither way" if abs(x) < 0.005 else "for malignancy" if x > 0 else "against malignancy"
 
 
 def _car_rna(view: View, clone: str) -> list[list[Cell]]:
@@ -81,7 +78,7 @@ def plain_members(population: object) -> str:
 def _molecules(r: Row) -> str:
     if not f.known(r["umi"]) or not f.real(r["n_informative"]):
         return f.NOT_ASSESSED
-    return (f"{f.count(r['n_with_car'])} cells with {f.count(r['umi'])} CAR UMIs; expected "
+    return (f"{f.cells(r['n_with_car'])} with {f.count(r['umi'])} CAR UMIs; expected "
             f"{f.quantity(r['expected_if_negative'])} without, {f.quantity(r['expected_if_positive'])} if all carry it")
 
 
@@ -104,7 +101,7 @@ def _age(view: View, clone: Row) -> list[list[Cell]]:
         return [_row("Clone age", "before the infusion", None, f.NOT_ASSESSED, word)]
     out = []
     for r in rows.to_dict("records"):
-        seen = (f"{f.count(r['n_clone'])} cells, {f.share(r['frequency'])} ({f.interval(r['low'], r['high'])})"
+        seen = (f"{f.cells(r['n_clone'])}, {f.share(r['frequency'])} ({f.interval(r['low'], r['high'])})"
                 if f.real(r["n_clone"]) else f"none; below {share_up(r['limit_of_detection'])}")
         where = f"{r['sample']}, {f.day(r['day'])}" + (", sorted" if is_sorted(r["flags"]) else "")
         out.append(_row("Clone age", where, r["n_informative"], seen, word))
@@ -126,8 +123,8 @@ def _viral(r: Row) -> tuple[str, str]:
     if not virus_assessed(r):
         return f.NOT_ASSESSED, f.NOT_ASSESSED
     times = f" ({f.quantity(r['ratio_to_ambient'])} times ambient)" if f.known(r["ratio_to_ambient"]) else ""
-    return (f"{f.count(r['n_positive'])} cells, {f.count(r['umi'])} UMIs, {f.count(r['n_loci'])} loci{times}",
-            "above ambient" if virus_found(r) else "not above ambient")
+    return (f"{f.cells(r['n_positive'])}, {f.count(r['umi'])} UMIs, {f.count(r['n_loci'])} loci{times}",
+            "above ambient" if virus_found(r) else f"not above ambient; below {f.quantity(r['high'])} UMIs per cell")
 
 
 def _distinct(view: View, clone: Row) -> list[list[Cell]]:
@@ -136,12 +133,14 @@ def _distinct(view: View, clone: Row) -> list[list[Cell]]:
         return [_row("Distinctness", "", None, f.NOT_ASSESSED, "no pair of populations could be compared")]
     mine = {str(clone["clone_id"])} | ({"malignant"} if str(clone["malignant_call"]) == "malignant" else set())
     part = frame[(frame["line"] == "all") & (frame["population_a"].isin(mine) | frame["population_b"].isin(mine))]
-    if part.empty:
-        return [_row("Distinctness", "", None, f.NOT_ASSESSED, "this clone is in no compared population")]
+    told = part[~silent(part)]
+    if told.empty:
+        why = "this clone is in no compared population" if part.empty else NOT_YET
+        return [_row("Distinctness", "", None, f.NOT_ASSESSED, why)]
     return [_row("Distinctness", f"{plain(r['population_a'])} and {plain(r['population_b'])}",
                  min((n for n in (r["n_informative_a"], r["n_informative_b"]) if f.known(n)), default=None),
                  f"{f.signed(r['llr'])} nats" if f.known(r["llr"]) else f.NOT_ASSESSED,
-                 f"same T cell: {plain(r['same_t_cell']) or f.NOT_ASSESSED}") for r in part.to_dict("records")]
+                 f"same T cell: {plain(r['same_t_cell']) or f.NOT_ASSESSED}") for r in told.to_dict("records")]
 
 
 def no_rows(name: str) -> pd.DataFrame:

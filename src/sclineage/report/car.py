@@ -15,6 +15,7 @@ from . import format as f
 from .statement import Row, Statement, capital, lower
 from .words import plain
 
+CALLED = ("malignant", "suspicious")
 SILENT = "RNA cannot tell a silenced CAR from an absent one: vector copy number on sorted tumour cells would."
 NOT_CAUSE = ("This is not a statement of cause: a clone that carries the vector need not have grown because of it, "
              "and RNA does not show where the vector sits.")
@@ -60,7 +61,8 @@ class CarContext:
         if not f.known(n):
             return "the number of informative cells is not recorded"
         part = self.behind()
-        members = " malignant" if len(part) and (part["population"] == "malignant").all() else ""
+        scored = len(part) and (part["population"] == "malignant").all()
+        members = f" {call}" if scored and (call := str(self.clone["malignant_call"])) in CALLED else ""
         text = f"{f.count(k)} of {f.count(n)} informative{members} cells {'shows' if f.real(k) == 1 else 'show'}"
         return f"{text} CAR transcript{_molecules(part)}"
 
@@ -144,7 +146,7 @@ def negative_limits(row: Row) -> str:
             if f.known(theta) else "How weak an expression is excluded was not assessed.")
     members = (f"Up to {f.share(high, up=True)} CAR-carrying members cannot be excluded." if f.known(high) else
                "The share of CAR-carrying members that cannot be excluded was not assessed.")
-    sure = (f"A CAR-free clone of this size and depth gets this answer with probability {f.probability(power)}."
+    sure = (f"A CAR-free clone of this size and depth gets this answer with probability {f.chance(power)}."
             if f.known(power) else "The power was not assessed.")
     return f"{weak} {members} {sure} {SILENT}"
 
@@ -174,7 +176,7 @@ def _indeterminate(c: CarContext) -> Statement:
     limits = "This is not a negative."
     if f.known(c.clone["car_power"]):
         limits += (" A CAR-free clone of this size and depth would have been called negative with probability "
-                   f"{f.probability(c.clone['car_power'])}.")
+                   f"{f.chance(c.clone['car_power'])}.")
     return _statement(c, says, limits, decides + (_cells_needed(c) if reason == "too_few_cells" else ""))
 
 
@@ -188,7 +190,7 @@ VERDICTS: dict[str, Callable[[CarContext], Statement]] = {
 #        reason: (because ..., what would decide it)
 REASONS: dict[str, tuple[str, str]] = {
     "too_few_cells": (
-        "there are too few cells in which it could have been seen",
+        "what its informative cells show is not enough for an answer either way",
         "More cells of the clone, or vector copy number (ddPCR) on sorted tumour cells."),
     "no_control": (
         "no positive control was measured, so silence cannot be told from a library that is blind to the CAR",
@@ -247,5 +249,7 @@ def _cells_needed(c: CarContext) -> str:
         return ""
     best = c.samples[near].sort_values(["car_sensitivity", "sample"], ascending=[False, True], kind="stable").iloc[0]
     n = cells_needed(float(best["car_sensitivity"]), str(best["car_sensitivity_source"]))
+    if (f.real(c.clone["car_n_informative"]) or 0) >= n:
+        return ""  # there are enough cells: what they show is the difficulty, not how many they are
     return (f" As a planning figure, about {f.count(n)} informative cells without any CAR UMI, at the sensitivity of "
             f"{best['sample']} ({f.share(best['car_sensitivity'])}), would exclude a weakly expressed clonal CAR.")

@@ -73,10 +73,14 @@ def probability(value: Any) -> str:
     return "< 0.001" if x < 0.001 else f"{x:.3f}"
 
 
+def chance(value: Any) -> str:
+    """Probability for the middle of a sentence: "0.998", "above 0.999", "not assessed"."""
+    return probability(value).replace("> ", "above ").replace("< ", "below ")
+
+
 def posterior(value: Any) -> str:
     """For a sentence: "posterior 0.998", "posterior above 0.999", "posterior not assessed"."""
-    text = probability(value)
-    return "posterior " + text.replace("> ", "above ").replace("< ", "below ")
+    return f"posterior {chance(value)}"
 
 
 def signed(value: Any, digits: int = 1) -> str:

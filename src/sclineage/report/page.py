@@ -23,7 +23,7 @@ _TONES = {
     "malignant": "alarm", "CAR positive": "alarm", "CAR mixed": "alarm", "CAR present": "alarm",
     "suspicious": "caution", "indeterminate": "caution", "not assessable": "caution", "not detected before": "caution",
     "seen before, not confirmed": "caution",
-    "not sampled before": "caution",
+    "not sampled before": "caution", "not assessed": "quiet",
 }
 
 
@@ -69,7 +69,8 @@ def render(mdata: Any) -> str:
     return environment.from_string(source).render(
         version=__version__, v=v, facts=_facts(v), lead=sentences.overall(v.clones, v.names), cards=_cards(v),
         tables=_tables(v), figures=_figures(mdata, v), limits=notes.LIMITS, assumptions=notes.assumptions(v),
-        not_used=notes.not_used(v), glossary=notes.glossary(v), distinct=_distinct(v), missing=_missing(v))
+        not_used=notes.not_used(v), glossary=notes.glossary(v), distinct=_distinct(v), missing=_missing(v),
+        virus=[] if v.table("virus") is None else sentences.virus_overview(v.tables["virus"]))
 
 
 def _facts(v: View) -> list[tuple[str, str]]:
@@ -88,7 +89,8 @@ def _facts(v: View) -> list[tuple[str, str]]:
 
 def _samples(v: View) -> str:
     days = pd.to_numeric(v.sheet["day"], errors="coerce").dropna() if "day" in v.sheet else pd.Series(dtype=float)
-    span = f", {f.day(days.min())} to {f.day(days.max()).removeprefix('day ')}" if len(days) else ", days unknown"
+    first, last = (f.day(days.min()), f.day(days.max())) if len(days) else ("days unknown", "days unknown")
+    span = f", {first}" + ("" if first == last else f" to {last.removeprefix('day ')}")
     specimens = v.sheet["specimen"].nunique() if "specimen" in v.sheet else len(v.sheet)
     of = f" from {f.count(specimens)} specimen{'s' if specimens != 1 else ''}" if specimens != len(v.sheet) else ""
     return f"{f.count(len(v.sheet))}{of}{span}"
@@ -163,8 +165,8 @@ def _distinct(v: View) -> list[str]:
     frame = v.table("distinct")
     if frame is None:
         return []
-    silent = frame[["same_t_cell", "shared_ancestor"]].isin(["", "not_assessed"]).all(axis=1)
-    return [sentences.distinctness(r) for r in frame[(frame["line"] == "all") & ~silent].to_dict("records")]
+    told = frame[(frame["line"] == "all") & ~sentences.silent(frame)]
+    return [sentences.distinctness(r) for r in told.to_dict("records")]
 
 
 def _missing(v: View) -> dict[str, str]:

@@ -51,7 +51,7 @@ def malignancy(clone: Row) -> Statement:
         return Statement("Is it malignant?", plain(call), says, CALL_LIMITS[call])
     says = CALLS[call].format(
         subject=subject, lower=lower(subject), p=f.posterior(clone["malignant_p"]),
-        prior=f.probability(clone["malignant_prior"]), power=f.probability(clone["malignant_power"]))
+        prior=f.chance(clone["malignant_prior"]), power=f.chance(clone["malignant_power"]))
     if f.known(clone["malignant_basis"]):
         says += " " + BASIS[str(clone["malignant_basis"])]
     if call in ("malignant", "suspicious"):
@@ -65,7 +65,7 @@ def _leans_on(clone: Row) -> str:
         text += f" Most depends on the line \u201c{plain(clone['malignant_driver'])}\u201d."
     if f.known(clone["malignant_p_no_pathology"]):
         text += (" With the prior of routine follow-up, as if no diagnosis were known, the posterior is "
-                 f"{f.probability(clone['malignant_p_no_pathology'])}.")
+                 f"{f.chance(clone['malignant_p_no_pathology'])}.")
     return text
 
 
@@ -182,6 +182,25 @@ def _one_virus(question: str, name: str, part: pd.DataFrame) -> Statement:
     return Statement(question, f"{name}: not above ambient", says, "Latent virus with few transcripts stays unseen.")
 
 
+def virus_overview(rows: pd.DataFrame) -> list[str]:
+    """One sentence per virus: in which populations it is above ambient, in which not, in which not assessed."""
+    out = []
+    for name in sorted(rows["virus"].unique()):
+        mine = rows[rows["virus"] == name].to_dict("records")
+        states: dict[str, list[str]] = {"above ambient": [], "not above ambient": [], "not assessed": []}
+        for population in VIRAL_POPULATIONS:
+            part = [r for r in mine if r["population"] == population]
+            said = "not assessed" if not any(map(virus_assessed, part)) else (
+                "above ambient" if any(map(virus_found, part)) else "not above ambient")
+            states[said].append(plain(population) + (" cells" if population == "malignant" else ""))
+        told = [f"{state} in {f.listing(who)}" for state, who in states.items() if who]
+        out.append(f"{name} transcripts: {'; '.join(told)}.")
+    return out
+
+
+VIRAL_POPULATIONS = ("malignant", "CAR-T", "other_T", "other")
+
+
 def _virus_sample(r: Row) -> str:
     return (f"{r['sample']}: {f.count(r['n_positive'])} of {f.cells(r['n_cells'])}, {f.quantity(r['rate'])} UMIs per "
             f"cell (95 % interval {f.quantities(r['low'], r['high'])}), {f.quantity(r['ratio_to_ambient'])} times "
@@ -222,6 +241,11 @@ def _age_short(row: Row) -> str:
     short = {"yes": f"seen before the infusion ({f.day(row['first_day'])})",
              "not_detected": f"not found before the infusion (limit {f.share(row['predates_limit'], up=True)})"}
     return short.get(str(row["predates_infusion"]), "not sampled before the infusion")
+
+
+def silent(rows: pd.DataFrame) -> pd.Series:
+    """Rows of ``distinct`` that say nothing."""
+    return rows[["same_t_cell", "shared_ancestor"]].isin(["", "not_assessed"]).all(axis=1)
 
 
 def distinctness(row: Row) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from . import format as f
-from .sentences import virus_assessed
+from .sentences import age, virus_assessed
 from .statement import Row
 from .words import plain
 
@@ -102,7 +102,8 @@ def clones(shown: pd.DataFrame, names: Mapping[str, str], total: int) -> Table:
         ("CAR", car_verdict), ("CAR: n informative", number("car_n_informative")),
         ("CAR: n with CAR", number("car_n_with_car")),
         ("CAR members, 95 %", span("car_fraction_low", "car_fraction_high")), ("First day", day("first_day")),
-        ("Before infusion", word("predates_infusion")), ("TRB", text("trb_junction_aa", "none")),
+        ("Before infusion", lambda r: Cell(age(r, None).word, str(r["predates_infusion"]), "word")),
+        ("TRB", text("trb_junction_aa", "none")),
         ("TRB V", text("trb_v")), ("TRB J", text("trb_j")), ("Flags", flags)]
     rest = total - len(shown)
     note = (f"The other {f.count(rest)} clone{'s are' if rest != 1 else ' is'} in clones.csv." if rest > 0 else
@@ -111,13 +112,16 @@ def clones(shown: pd.DataFrame, names: Mapping[str, str], total: int) -> Table:
 
 
 def clone_car(part: pd.DataFrame) -> Table:
-    """CAR evidence of one clone, per specimen, selection and population."""
+    """CAR evidence of one clone, per specimen, selection and population; nothing is said where no cell informs."""
+    def seen(column: str, form: Callable[[Any], str] = f.count) -> Callable[[Row], Cell]:
+        return lambda r: Cell(form(r[column]) if f.real(r["n_informative"]) else f.NOT_ASSESSED, "", "num")
+
     columns: list[Column] = [
         ("Specimen", text("specimen", "unnamed")), ("Sorted", text("selection", "unknown")),
         ("Members", text("population")), ("n informative", number("n_informative")),
-        ("n with CAR", number("n_with_car")), ("CAR UMIs", number("umi")),
-        ("Expected, no CAR", number("expected_if_negative", f.quantity)),
-        ("Expected, all carry it", number("expected_if_positive", f.quantity)), ("Verdict", car_verdict), *_POSTERIORS,
+        ("n with CAR", seen("n_with_car")), ("CAR UMIs", seen("umi")),
+        ("Expected, no CAR", seen("expected_if_negative", f.quantity)),
+        ("Expected, all carry it", seen("expected_if_positive", f.quantity)), ("Verdict", car_verdict), *_POSTERIORS,
         ("Share, 95 %", span("car_fraction_low", "car_fraction_high")),
         ("Weakest excluded", number("car_theta_excluded", share_up)), ("Power", number("car_power", f.probability))]
     return build("CAR transcript per specimen, sort and members", columns, part.to_dict("records"),
@@ -164,16 +168,16 @@ def malignancy_lines(part: pd.DataFrame) -> Table:
         ("Nats", lambda r: Cell(nats(r), "", "num")),
         ("Cap", number("cap", f.signed)), ("Posterior without it", number("posterior_without", f.probability))]
     return build("Lines of evidence for malignancy", columns, part.to_dict("records"),
-                 "Positive nats speak for malignancy; 3 nats are odds of 20 to 1. Copy number is not assessed in this "
-                 "version.")
+                 "Positive nats speak for malignancy; 3 nats are odds of 20 to 1. For driver mutations n counts reads. "
+                 "Copy number is not assessed in this version.")
 
 
-def nats(r: Row) -> str:
+def nats(r: Row, unit: str = "") -> str:
     """Log-likelihood ratio of a line of evidence; a line without informative cells says nothing."""
     if not (f.known(r["llr"]) and f.real(r["n_informative"])):
         return f.NOT_ASSESSED
     at_cap = f.known(r["capped"]) and bool(r["capped"])
-    return f.signed(r["llr"], 2) + (" (at its cap)" if at_cap else "")
+    return f.signed(r["llr"], 2) + unit + (" (at its cap)" if at_cap else "")
 
 
 def samples(frame: pd.DataFrame, sheet: pd.DataFrame) -> Table:
