@@ -13,8 +13,8 @@ V_ENDS = {"CASSL": 18, "CASSP": 8, "CASSQ": 9, "CASSE": 8, "CASSY": 6, "CASSF": 
           "CATSR": 3, "CASSPT": 2, "CAWN": 1, "CASNL": 2}
 J_STARTS = {"NTEAFF": 14, "NYGYTF": 8, "SGNTIYF": 4, "TNEKLFF": 6, "SNQPQHF": 8, "YNSPLHF": 3, "SYNEQFF": 13,
             "NTGELFF": 9, "STDTQYF": 11, "KNIQYF": 2, "QETQYF": 8, "SGANVLTF": 2, "SYEQYF": 14}
-D_PIECES = {"": 20, "G": 16, "GG": 6, "GTG": 5, "TG": 4, "GTGG": 3, "GQG": 5, "GQ": 4, "RG": 5, "DR": 4, "DRG": 3, "TSG": 4,
-            "TS": 3, "GTS": 3, "LAG": 3, "GLAG": 2, "AG": 4, "SG": 5, "LA": 2, "GA": 3}
+D_PIECES = {"": 20, "G": 16, "GG": 6, "GTG": 5, "TG": 4, "GTGG": 3, "GQG": 5, "GQ": 4, "RG": 5, "DR": 4, "DRG": 3,
+            "TSG": 4, "TS": 3, "GTS": 3, "LAG": 3, "GLAG": 2, "AG": 4, "SG": 5, "LA": 2, "GA": 3}
 RESIDUES = "GRPSTALVDEQNWKYIHFMC"
 WEIGHTS = np.array([15, 10, 9, 9, 8, 7, 7, 5, 6, 4, 4, 3, 2, 2, 2, 2, 2, 1, 1, 0.3])
 CUT_V = [0.35, 0.4, 0.2, 0.05]

@@ -1,8 +1,9 @@
 """Clones that fool simple rules, drawn as a library of T cells each; rates are assumptions, stated beside each case.
 
 A lymphoma is aberrant in each marker (five losses, CD30, CD4 and CD8 together) with probability 0.55, then in 85 % of
-its cells, cycles in 10 to 40 %, and, if EBV-positive, shows the virus in half of its cells; every site is covered by 0.08 to 0.6 reads per cell. The counts are
-drawn cell by cell from Poisson laws, not from the beta-binomials that score them.
+its cells, cycles in 10 to 40 %, and, if EBV-positive, shows the virus in half of its cells; every site is covered by
+0.08 to 0.3 reads per cell. The counts are drawn cell by cell from Poisson laws, not from the beta-binomials that score
+them.
 """
 
 from __future__ import annotations

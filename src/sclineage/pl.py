@@ -1,5 +1,5 @@
 """Figures; each takes the data first and ``ax=``, and returns the Axes."""
 
-from .plots import car_evidence, clone_timeline, evidence_lines, sample_qc, umap
+from .plots import car_evidence, car_umi_histogram, clone_timeline, evidence_lines, sample_qc, save, umap
 
-__all__ = ["car_evidence", "clone_timeline", "evidence_lines", "sample_qc", "umap"]
+__all__ = ["car_evidence", "car_umi_histogram", "clone_timeline", "evidence_lines", "sample_qc", "save", "umap"]

@@ -126,9 +126,9 @@ CAR_30 = {f"car30_{i}": (30, CARRYING, 0.0) for i in range(6)}
 TEST_CLONES = FREE_100 | CAR_30
 
 
-def _tumour(rng, rates, *, carrying=0.15, mixed=0.05, sample="tumor", dominant=None, **obs):
+def _tumour(rng, rates, *, carrying=0.15, mixed=0.05, sample="tumor", dominant=None, prefix="c", **obs):
     clones, truth, share = zipf_clones(rng, singles=700, small=150, medium=60, carrying=carrying, mixed=mixed,
-                                       dominant=TEST_CLONES if dominant is None else dominant)
+                                       dominant=TEST_CLONES if dominant is None else dominant, prefix=prefix)
     return Library(sample, clones, truth, share, rates, obs={"selection": "none", "specimen": "biopsy", **obs})
 
 
@@ -170,7 +170,8 @@ def scenario(name, seed):
         libraries = [_tumour(rng, rates, carrying=0.0, mixed=0.0, dominant=FREE_100)]
     elif name == "other_day":
         libraries = [_tumour(rng, rates, carrying=0.01, mixed=0.0, dominant=FREE_100, day=300.0),
-                     _tumour(rng, between(rng, rates), sample="early", specimen="blood", day=30.0, carrying=0.3)]
+                     _tumour(rng, between(rng, rates), sample="early", specimen="blood", day=30.0, carrying=0.3,
+                             prefix="e", dominant={"other": (80, CARRYING, 0.0)})]
     else:
         raise ValueError(name)
     return patient(libraries, [seed, 7])

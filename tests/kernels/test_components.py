@@ -29,7 +29,8 @@ def test_order_and_threads_do_not_matter(threads: int) -> None:
     rng = np.random.default_rng(0)
     ends = rng.integers(0, 50_000, size=(45_000, 2))
     with _backend.threads(threads):
-        labels = [components(50_000, *ends[order].T, device="cpu") for order in (np.arange(45_000), rng.permutation(45_000))]
+        orders = np.arange(45_000), rng.permutation(45_000)
+        labels = [components(50_000, *ends[order].T, device="cpu") for order in orders]
     assert np.array_equal(labels[0], labels[1])
     assert np.array_equal(labels[0][ends[:, 0]], labels[0][ends[:, 1]])
     assert (labels[0] <= np.arange(50_000)).all()

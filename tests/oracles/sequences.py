@@ -9,8 +9,8 @@ BLOSUM62_ORDER = "ARNDCQEGHILKMFPSTWYV"
 # Pairs of residues with a BLOSUM62 score above 0, from the published matrix; 0 for the listed ones, else negative.
 POSITIVE = {"IV": 3, "FY": 3, "LM": 2, "IL": 2, "RK": 2, "DE": 2, "QE": 2, "HY": 2, "WY": 2, "AS": 1, "RQ": 1, "ND": 1,
             "NH": 1, "NS": 1, "QK": 1, "EK": 1, "IM": 1, "LV": 1, "MV": 1, "ST": 1, "FW": 1}
-ZERO = ["AC", "AG", "AT", "AV", "RN", "RE", "RH", "NQ", "NE", "NG", "NK", "NT", "DQ", "DS", "QH", "QM", "QS", "EH", "ES",
-        "GS", "IF", "LF", "KS", "MF", "TV"]
+ZERO = ["AC", "AG", "AT", "AV", "RN", "RE", "RH", "NQ", "NE", "NG", "NK", "NT", "DQ", "DS", "QH", "QM", "QS", "EH",
+        "ES", "GS", "IF", "LF", "KS", "MF", "TV"]
 
 
 def substitution_cost(a: str, b: str) -> int:

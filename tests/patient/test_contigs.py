@@ -28,8 +28,8 @@ def airr_table() -> pd.DataFrame:
     return pd.DataFrame({
         "sequence_id": TABLE["contig_id"], "cell_id": TABLE["barcode"], "locus": TABLE["chain"],
         "v_call": TABLE["v_gene"], "d_call": "", "j_call": TABLE["j_gene"], "c_call": TABLE["c_gene"],
-        "junction": TABLE["cdr3_nt"], "junction_aa": TABLE["cdr3"], "productive": "T", "rev_comp": "F", "duplicate_count": TABLE["umis"],
-        "consensus_count": TABLE["reads"]})
+        "junction": TABLE["cdr3_nt"], "junction_aa": TABLE["cdr3"], "productive": "T", "rev_comp": "F",
+        "duplicate_count": TABLE["umis"], "consensus_count": TABLE["reads"]})
 
 
 def test_10x_and_airr_give_the_same_chains(tmp_path: Path) -> None:

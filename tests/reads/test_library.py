@@ -134,6 +134,9 @@ def test_disk_full_is_one_clear_line(tmp_path: Path) -> None:
         def write(self, data: bytes) -> None:
             raise OSError(28, "No space left on device")
 
+        def close(self) -> None:
+            """Nothing is open."""
+
     with library.Library(chemistry("r1:bc8,umi12"), listed) as met:
         met._waiting = Full()  # type: ignore[assignment]
         with pytest.raises(InputError, match=r"No space left on device.*TMPDIR"):

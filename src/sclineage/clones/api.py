@@ -13,11 +13,14 @@ from .._errors import InputError
 from ..patient import access
 from ..patient.access import Data
 from .airr import records
-from .assign import COUNTED, THRESHOLD
+from .assign import THRESHOLD
+from .focus import parse_focus
+from .levels import nesting
 from .normalise import chain_table
 from .patient import patient_clones
+from .why import why
 
-__all__ = ["clones", "informative"]
+__all__ = ["clones", "informative", "nesting", "parse_focus", "why"]
 
 COLUMNS = ("clone_id", "clone_posterior", "clone_status", "clone_id_2", "has_trb")
 
@@ -73,8 +76,8 @@ def clones(mdata: Data, *, mode: Literal["posterior", "scirpy"] = "posterior", p
     if mode == "scirpy":
         from .compat import scirpy_clones
 
-        result = scirpy_clones(mdata, airr, airr_mod=airr_mod, airr_key=airr_key, receptor_arms=receptor_arms,
-                               dual_ir=dual_ir, patient=_labels(mdata, airr, patient_key, "patient"))
+        result = scirpy_clones(airr, airr_key=airr_key, receptor_arms=receptor_arms, dual_ir=dual_ir,
+                               patient=_labels(mdata, airr, patient_key, "patient"))
     else:
         result = _posterior_clones(airr, _labels(mdata, airr, patient_key, "patient"),
                                    _labels(mdata, airr, sample_key, "sample"), airr_key, threshold)
@@ -113,7 +116,7 @@ def _receptors_of(mdata: Data, airr_mod: str, airr_key: str) -> Any:
         airr = mdata
     if airr_key not in airr.obsm:
         raise InputError(airr_mod, f"no obsm[{airr_key!r}]",
-                         "read receptors with scirpy.io.read_10x_vdj or sl.io.read_patient, or name them with airr_key=")
+                         "read V(D)J data with scirpy.io.read_10x_vdj or sl.io.read_patient, or give airr_key=")
     return airr
 
 
@@ -132,7 +135,9 @@ def _posterior_clones(airr: Any, patients: np.ndarray, samples: np.ndarray, airr
                       threshold: float) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     """Columns per cell and tables, patient by patient."""
     table = chain_table(records(airr.obsm[airr_key]))
-    parts, frames = [], {name: [] for name in ("receptors", "receptor_rates", "clone_aliases", "corrected_chains")}
+    parts: list[pd.DataFrame] = []
+    names_ = ("receptors", "receptor_rates", "clone_aliases", "corrected_chains")
+    frames: dict[str, list[pd.DataFrame]] = {name: [] for name in names_}
     for patient in sorted(set(patients)):
         rows = np.flatnonzero(patients == patient)
         local = np.full(patients.size, -1, np.int64)

@@ -94,6 +94,11 @@ def _rounds(obs: Observed, n_chains: int, n_samples: int, without_chain: np.ndar
     return Fit(post, nuclei, rates, clone)
 
 
+def _at(values: np.ndarray, rows: np.ndarray, missing: float = -1) -> np.ndarray:
+    """Values of the rows, `missing` for row -1."""
+    return np.append(values, np.array([missing], values.dtype))[rows]
+
+
 def _first_owned(obs: Observed, owner: np.ndarray, locus: int, party: int) -> np.ndarray:
     """Chain with the most UMIs of a locus that a party owns, per cell; -1 none."""
     out = np.full(obs.sample.size, -1, np.int64)
@@ -105,11 +110,10 @@ def _first_owned(obs: Observed, owner: np.ndarray, locus: int, party: int) -> np
 def _own_keys(obs: Observed, nuclei: Nuclei, post: Posterior, party: int, clone: np.ndarray) -> Keys:
     """Key of the clone of its own that `party` of each cell's likeliest hypothesis is; anchor -1 without an anchor."""
     anchor = _first_owned(obs, post.owner, 0, party)
-    anchor = np.where(anchor >= 0, nuclei.canonical[anchor], -1)
+    anchor = _at(nuclei.canonical, anchor)
     mate = _first_owned(obs, post.owner, 1, party)
-    here = np.zeros(anchor.size) if nuclei.anchor.size == 0 else (
-        (clone >= 0) & (nuclei.anchor[np.maximum(clone, 0)] == anchor))
-    shared = (anchor >= 0) & (nuclei.anchored[np.maximum(anchor, 0)] - here > 0)
+    here = (clone >= 0) & (_at(nuclei.anchor, clone) == anchor)
+    shared = (anchor >= 0) & (_at(nuclei.anchored, anchor) - here > 0)
     return Keys(np.where(shared & (mate < 0), -1, anchor), np.where(shared, mate, -1))
 
 
@@ -130,7 +134,7 @@ def _counts(obs: Observed, nuclei: Nuclei, post: Posterior, clone: np.ndarray, m
     has = np.diff(obs.ptr) > 0
     kept = obs.share * post.own
     hidden = np.bincount(obs.sample[obs.cell] * 2 + obs.locus, kept, minlength=2 * n_samples).reshape(n_samples, 2)
-    frequency = np.where(post.clone >= 0, nuclei.size[np.maximum(post.clone, 0)], 0) if nuclei.size.size else 0.0
+    frequency = _at(nuclei.size, post.clone, 0.0)
     visible = 1 - np.prod(1 - rates.capture, axis=1)
     exposure = np.bincount(obs.sample, has * (1 - frequency / max(nuclei.total, 1)), minlength=n_samples) * visible
     # droplets without a chain of their own would have shown an ambient chain, too
@@ -196,7 +200,7 @@ def _calls(obs: Observed, fit: Fit, threshold: float) -> tuple[pd.DataFrame, tup
     n_owned = [np.bincount(obs.cell[(post.owner == 1) & (obs.locus == k)], minlength=obs.sample.size) for k in (0, 1)]
     foreign = np.bincount(obs.cell[post.owner == 0], minlength=obs.sample.size) > 0
     single = np.isin(post.kind, (SINGLE, NEW)) & (first.anchor >= 0) & (post.p_holds >= threshold)
-    single &= post.p_doublet <= MOST_DOUBLET
+    single &= (post.p_doublet <= MOST_DOUBLET) & ((n_owned[0] > 0) | _telling(obs, post, nuclei))
     doublet = (post.kind == PAIR) & (post.p_doublet > 0.5) & ((first.anchor >= 0) | (second.anchor >= 0))
     status = np.select(
         [np.diff(obs.ptr) == 0, doublet, ~single, n_owned[0] == 0, foreign, np.maximum(*n_owned) > 2],
@@ -214,6 +218,12 @@ def _calls(obs: Observed, fit: Fit, threshold: float) -> tuple[pd.DataFrame, tup
     anchor[obs.cell[(obs.locus == 0) & (post.own >= 0.5)]] = True
     cells = pd.DataFrame({"posterior": p, "status": status.astype(object), "has_anchor": anchor})
     return cells, (first, second)
+
+
+def _telling(obs: Observed, post: Posterior, nuclei: Nuclei) -> np.ndarray:
+    """Cells that own a partner chain which no two clones share: only these attach without an anchor."""
+    entries = (post.owner == 1) & (obs.locus == 1) & (nuclei.listed[obs.chain] <= 1)
+    return np.bincount(obs.cell[entries], minlength=obs.sample.size) > 0
 
 
 def _named(obs: Observed, fit: Fit, party: int) -> Keys:
@@ -244,9 +254,7 @@ def _guess(nuclei: Nuclei, post: Posterior, first: Keys) -> tuple[Keys, np.ndarr
     """Likeliest clone of a cell that is not assigned, its own included, and P(it is a single cell of it) or NaN."""
     own = (post.kind == NEW) & (first.anchor >= 0) & (post.p_new >= post.p_clone)
     known = (post.clone >= 0) & (post.p_clone > post.p_new)
-    at = np.maximum(post.clone, 0)
-    anchor = np.where(known, nuclei.anchor[at] if nuclei.anchor.size else -1, -1)
-    partner = np.where(known, nuclei.partner[at] if nuclei.anchor.size else -1, -1)
+    anchor, partner = (_at(of, np.where(known, post.clone, -1)) for of in (nuclei.anchor, nuclei.partner))
     p = np.where(own, post.p_new, np.where(known, post.p_clone, np.nan))
     return Keys(np.where(own, first.anchor, anchor), np.where(own, first.partner, partner)), p
 

@@ -17,8 +17,8 @@ import pandas as pd
 _GENE = re.compile(r"(TCR|TR|IG)([ABGDHKL])([VDJCMGAE])([0-9A-Z/\-]*)")
 _SCORE = re.compile(r"\(([0-9.]+)\)")
 # families of one gene, which immunoSEQ numbers "-01" and IMGT does not
-_SINGLE_TRBV = frozenset("1 2 9 13 14 15 16 17 18 19 26 27 28 30".split())
-_SEVERAL_TRAV = frozenset("1 8 9 12 13 26 38".split())
+_SINGLE_TRBV = frozenset(map(str, (1, 2, 9, 13, 14, 15, 16, 17, 18, 19, 26, 27, 28, 30)))
+_SEVERAL_TRAV = frozenset(map(str, (1, 8, 9, 12, 13, 26, 38)))
 _SHARED_WITH_DELTA = {"TRAV14": "TRAV14/DV4", "TRAV23": "TRAV23/DV6", "TRAV29": "TRAV29/DV5",
                       "TRAV36": "TRAV36/DV7", "TRAV38-2": "TRAV38-2/DV8"}
 
@@ -74,7 +74,7 @@ def normalise_genes(calls: Iterable[object]) -> np.ndarray:
 
 
 def _text(value: object) -> str:
-    return "" if value is None or value != value else str(value)  # noqa: PLR0124  NaN is not equal to itself
+    return "" if value is None or value != value else str(value)  # NaN is not equal to itself
 
 
 def is_open(gene: str) -> bool:

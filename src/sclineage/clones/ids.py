@@ -69,14 +69,11 @@ def clone_ids(patient: str, clones: pd.DataFrame, chains: pd.DataFrame) -> tuple
 
 def _aliases(patient: str, clones: pd.DataFrame, ids: np.ndarray, plain: np.ndarray, suffixed: np.ndarray,
              name: dict[int, str]) -> pd.DataFrame:
-    rows = []
-    for i, row in enumerate(clones.itertuples(index=False)):
-        if row.second_anchor >= 0:
-            rows.append((f"{patient}:{name[row.second_anchor]}", ids[i], "second_anchor"))
-        if suffixed[i]:
-            rows.append((plain[i], ids[i], "split"))
-        elif row.partner_2 >= 0:
-            rows += [(f"{plain[i]}-{name[p]}", ids[i], "dual_partner") for p in (row.partner_1, row.partner_2)]
+    second, one, two = (clones[c].to_numpy(np.int64) for c in ("second_anchor", "partner_1", "partner_2"))
+    rows = [(f"{patient}:{name[second[i]]}", ids[i], "second_anchor") for i in np.flatnonzero(second >= 0)]
+    rows += [(plain[i], ids[i], "split") for i in np.flatnonzero(suffixed)]
+    for i in np.flatnonzero(~suffixed & (two >= 0)):
+        rows += [(f"{plain[i]}-{name[p]}", ids[i], "dual_partner") for p in (one[i], two[i])]
     taken = set(ids)
     rows = sorted({r for r in rows if r[0] not in taken})
     return pd.DataFrame(rows, columns=["alias", "clone_id", "reason"], dtype=object)

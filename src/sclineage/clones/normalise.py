@@ -133,7 +133,7 @@ def _counts(values: pd.Series | None, n: int) -> np.ndarray:
 def _productive(values: pd.Series | None, n: int) -> np.ndarray:
     if values is None:
         return np.ones(n, bool)
-    texts = values.map(lambda x: "" if x is None or x != x else str(x).strip().lower())  # noqa: PLR0124
+    texts = values.map(lambda x: "" if x is None or x != x else str(x).strip().lower())
     return (texts.isin(_TRUE) | texts.isin(_MISSING)).to_numpy(bool)
 
 

@@ -43,6 +43,8 @@ class Nuclei(NamedTuple):
         Sorted ``clone * n_samples + sample`` and the cells there.
     of_ptr, of_clone
         CSR over chains (C + 1): clones that a chain leads to; empty for invariant partner chains.
+    listed
+        int64 (C): clones in which two cells or more show the chain.
     chance
         float64 (C): P(a new rearrangement equals the chain).
     canonical
@@ -68,6 +70,7 @@ class Nuclei(NamedTuple):
     sample_count: np.ndarray
     of_ptr: np.ndarray
     of_clone: np.ndarray
+    listed: np.ndarray
     chance: np.ndarray
     canonical: np.ndarray
     anchored: np.ndarray
@@ -280,8 +283,8 @@ def build(obs: Observed, keys: Keys, mine: np.ndarray, own: np.ndarray, canonica
         rows = partners(obs, table, bearing)
         kept, _ = choose_partners(obs, clone, mine, rows, size, float(capture[1]))
     known = pd.concat([table[table["locus"] == 0], kept]).sort_values(["clone", "locus", "chain"], kind="stable")
-    return _assemble(obs, mine, clone, anchor, partner, size, bearing, known, canonical, capture, invariant, n_samples,
-                     ), keys, clone
+    about = (clone, anchor, partner, size, bearing, known)
+    return _assemble(obs, mine, about, canonical, capture, invariant, n_samples), keys, clone
 
 
 def _apart(obs: Observed, keys: Keys, clone: np.ndarray, mine: np.ndarray, kept: pd.DataFrame,
@@ -297,26 +300,34 @@ def _apart(obs: Observed, keys: Keys, clone: np.ndarray, mine: np.ndarray, kept:
     return Keys(keys.anchor, partner)
 
 
-def _assemble(obs: Observed, mine: np.ndarray, clone: np.ndarray, anchor: np.ndarray, partner: np.ndarray, size: np.ndarray,
-              bearing: np.ndarray, known: pd.DataFrame, canonical: np.ndarray, capture: np.ndarray,
-              invariant: np.ndarray, n_samples: int) -> Nuclei:
+def _assemble(obs: Observed, mine: np.ndarray, about: tuple, canonical: np.ndarray,  # type: ignore[type-arg]
+              capture: np.ndarray, invariant: np.ndarray, n_samples: int) -> Nuclei:
+    clone, anchor, partner, size, bearing, known = about
     n_chains, n_clones = canonical.size, anchor.size
     k, chain, locus = (known[c].to_numpy(np.int64) for c in ("clone", "chain", "locus"))
     support = known["support"].to_numpy(np.float64)
-    ptr = np.concatenate([[0], np.cumsum(np.bincount(k, minlength=n_clones))]).astype(np.int64)
     has = clone >= 0
     sample_key, sample_count = np.unique(clone[has] * n_samples + obs.sample[has], return_counts=True)
     leads = ~invariant[chain]
     order = np.lexsort((-size[k[leads]], chain[leads]))
-    of_ptr = np.concatenate([[0], np.cumsum(np.bincount(chain[leads], minlength=n_chains))]).astype(np.int64)
     anchored = np.bincount(anchor, size, minlength=n_chains) if n_clones else np.zeros(n_chains)
-    return Nuclei(anchor, partner, size, bearing, ptr, chain, locus, support, known["sure"].to_numpy(np.float64),
-                  _lift(support, size[k], locus, bearing[k], capture), sample_key, sample_count.astype(np.float64),
-                  of_ptr, k[leads][order], _chance(chain, locus, n_chains, n_clones, invariant, obs), canonical,
-                  anchored, _sister(anchor, partner, size, anchored, n_chains),
-                  np.bincount(obs.chain, minlength=n_chains).astype(np.float64),
-                  np.bincount(obs.chain[mine & has[obs.cell]], minlength=n_chains).astype(np.float64),
-                  float(has.sum()))
+
+    def per_chain(chains: np.ndarray) -> np.ndarray:
+        return np.bincount(chains, minlength=n_chains).astype(np.float64)
+
+    return Nuclei(
+        anchor=anchor, partner=partner, size=size, bearing=bearing, ptr=_ptr(k, n_clones), chain=chain, locus=locus,
+        support=support, sure=known["sure"].to_numpy(np.float64),
+        lift=_lift(support, size[k], locus, bearing[k], capture), sample_key=sample_key,
+        sample_count=sample_count.astype(np.float64), of_ptr=_ptr(chain[leads], n_chains), of_clone=k[leads][order],
+        listed=np.bincount(chain[support >= 2], minlength=n_chains),
+        chance=_chance(chain, locus, n_clones, invariant, obs), canonical=canonical, anchored=anchored,
+        sister=_sister(anchor, partner, size, anchored, n_chains), seen=per_chain(obs.chain), owned=per_chain(obs.chain[mine & has[obs.cell]]), total=float(has.sum()))
+
+
+def _ptr(rows: np.ndarray, n: int) -> np.ndarray:
+    """CSR pointer of `n` groups whose members carry their group in `rows`."""
+    return np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))]).astype(np.int64)
 
 
 def _lift(support: np.ndarray, size: np.ndarray, locus: np.ndarray, bearing: np.ndarray,
@@ -333,9 +344,10 @@ def _lift(support: np.ndarray, size: np.ndarray, locus: np.ndarray, bearing: np.
     return np.where(lead, 1.0, odds)
 
 
-def _chance(chain: np.ndarray, locus: np.ndarray, n_chains: int, n_clones: int, invariant: np.ndarray,
+def _chance(chain: np.ndarray, locus: np.ndarray, n_clones: int, invariant: np.ndarray,
             obs: Observed) -> np.ndarray:
     """P(a new rearrangement equals a chain): the recombination average, or how many clones share it."""
+    n_chains = invariant.size
     kind = np.zeros(n_chains, np.int64)
     kind[obs.chain] = obs.locus
     shared = np.bincount(chain[locus == 1], minlength=n_chains)

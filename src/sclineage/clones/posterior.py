@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from .nuclei import Nuclei
 from .observed import MOST_CHAINS, Observed
@@ -53,11 +53,11 @@ class Posterior(NamedTuple):
     kind: np.ndarray
     first: np.ndarray
     second: np.ndarray
+    clone: np.ndarray
     p: np.ndarray
     p_doublet: np.ndarray
     p_new: np.ndarray
     p_none: np.ndarray
-    clone: np.ndarray
     p_clone: np.ndarray
     p_holds: np.ndarray
     owner: np.ndarray
@@ -80,19 +80,18 @@ def posterior(obs: Observed, nuclei: Nuclei, rates: Rates, assigned: np.ndarray,
         Number of samples.
     """
     n, n_entries = obs.sample.size, obs.chain.size
-    ints = [np.full(n, -1, np.int64) for _ in range(4)]
-    floats = [np.zeros(n) for _ in range(6)]
-    owner, own = np.zeros(n_entries, np.int64), np.zeros(n_entries)
-    _all_cells(obs, nuclei, rates, assigned, mine.astype(np.uint8), n_samples, *ints, *floats, owner, own)
-    kind, first, second, clone = ints
-    p, p_doublet, p_new, p_none, p_clone, p_holds = floats
-    return Posterior(kind, first, second, p, p_doublet, p_new, p_none, clone, p_clone, p_holds, owner, own)
+    kind, first, second, clone = (np.full(n, -1, np.int64) for _ in range(4))
+    p, p_doublet, p_new, p_none, p_clone, p_holds = (np.zeros(n) for _ in range(6))
+    out = Posterior(kind, first, second, clone, p, p_doublet, p_new, p_none, p_clone, p_holds,
+                    np.zeros(n_entries, np.int64), np.zeros(n_entries))
+    _all_cells(obs, nuclei, rates, assigned, mine.astype(np.uint8), n_samples, *out)
+    return out
 
 
 @njit(cache=True)
 def _all_cells(obs, nuclei, rates, assigned, mine, n_samples, kind, first, second, clone,  # type: ignore[no-untyped-def]
                p, p_doublet, p_new, p_none, p_clone, p_holds, owner, own):
-    for i in prange(obs.sample.size):
+    for i in range(obs.sample.size):
         lo, hi = obs.ptr[i], obs.ptr[i + 1]
         if hi > lo:
             _one_cell(obs, nuclei, rates, assigned, mine, n_samples, i, kind, first, second, clone, p,
@@ -157,27 +156,15 @@ def _fill_clone(obs, nuclei, rates, assigned, mine, i, c, term, extra, slot):  #
     """
     lo, hi, s = obs.ptr[i], obs.ptr[i + 1], obs.sample[i]
     left_out = assigned[i] == c
+    base, known, bearing = 1.0, np.zeros(2, np.int64), nuclei.bearing[c].copy()
     extra[:] = 1
     for e in range(lo, hi):
         locus = obs.locus[e]
         term[e - lo] = rates.capture[s, locus] * rates.own_umi[s, locus, obs.umi_class[e]]
         term[e - lo] *= _chance(nuclei, obs.chain[e], mine[e], rates.new[s])
-    base, known, bearing = 1.0, np.zeros(2, np.int64), np.zeros(2)
-    bearing[0], bearing[1] = nuclei.bearing[c, 0], nuclei.bearing[c, 1]
-    if left_out:
-        for locus in range(2):
-            for e in range(lo, hi):
-                if obs.locus[e] == locus and mine[e]:
-                    bearing[locus] -= 1
-                    break
     for k in range(nuclei.ptr[c], nuclei.ptr[c + 1]):
-        entry, support = -1, nuclei.support[k]
-        for e in range(lo, hi):
-            if obs.chain[e] == nuclei.chain[k]:
-                entry = e
-        if left_out and entry >= 0 and mine[entry]:
-            support -= 1
-        if support <= 0:
+        entry = _entry_of(obs, lo, hi, nuclei.chain[k])
+        if nuclei.support[k] - (left_out and entry >= 0 and mine[entry]) <= 0:
             continue
         locus = nuclei.locus[k]
         known[locus] += 1
@@ -189,15 +176,42 @@ def _fill_clone(obs, nuclei, rates, assigned, mine, i, c, term, extra, slot):  #
             term[entry - lo] = seen * rates.own_umi[s, locus, obs.umi_class[entry]] / (1.0 - seen)
     for locus in range(2):
         lost = 1.0 - rates.capture[s, locus]
-        unseen = lost ** bearing[locus]
-        if known[locus] == 0:
-            base *= lost
-            slot[locus, 0] = unseen / lost
-        else:
-            slot[locus, 0] = SECOND[locus] * unseen if known[locus] == 1 else 0.05 * SECOND[locus] * unseen
-        slot[locus, 1] = SECOND[locus] * unseen if known[locus] == 0 else 1e-3 * slot[locus, 0]
-        slot[locus, 2] = 1e-3 * slot[locus, 1]
+        unseen = lost ** (bearing[locus] - (left_out and _shows(obs, mine, lo, hi, locus)))
+        base *= _slots(locus, lost, unseen, known[locus], slot)
     return base
+
+
+@njit(cache=True)
+def _entry_of(obs, lo, hi, chain):  # type: ignore[no-untyped-def]
+    """Entry of a cell that is `chain`, or -1."""
+    for e in range(lo, hi):
+        if obs.chain[e] == chain:
+            return e
+    return -1
+
+
+@njit(cache=True)
+def _shows(obs, mine, lo, hi, locus):  # type: ignore[no-untyped-def]
+    """Whether a cell's own chains hold one of the locus."""
+    shown = False
+    for e in range(lo, hi):
+        shown = shown or (obs.locus[e] == locus and mine[e])
+    return shown
+
+
+@njit(cache=True)
+def _slots(locus, lost, unseen, known, slot):  # type: ignore[no-untyped-def]
+    """Factors of a clone's chains beyond the known ones. Returns the factor when none of the locus is known or owned.
+
+    `unseen`: P(the clone's other cells show none of such a chain).
+    """
+    if known == 0:
+        slot[locus, 0], slot[locus, 1] = unseen / lost, SECOND[locus] * unseen
+    else:
+        slot[locus, 0] = SECOND[locus] * unseen * (1.0 if known == 1 else 0.05)
+        slot[locus, 1] = 1e-3 * slot[locus, 0]
+    slot[locus, 2] = 1e-3 * slot[locus, 1]
+    return lost if known == 0 else 1.0
 
 
 @njit(cache=True)

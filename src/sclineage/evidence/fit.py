@@ -183,9 +183,10 @@ def fit_patient(design: Design, cells: Cells, options: Options) -> Fitted:
 
 def _round(lib: Library, options: Options, *, last: bool) -> Library:
     lib, carrying = library.expectation(lib, device=options.device)
-    if last:
-        return lib
-    return library.spread_of_expression(library.maximisation(lib, carrying), device=options.device)
+    if not last:
+        lib = library.spread_of_expression(library.maximisation(lib, carrying), device=options.device)
+    lib = library.doublet_share(lib, device=options.device)
+    return library.expectation(lib, device=options.device)[0] if last else lib
 
 
 def _backgrounds(design: Design, cells: Cells, libraries: dict[str, Library],

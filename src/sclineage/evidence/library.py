@@ -18,6 +18,8 @@ from .signal import Signal, ThetaPrior
 DEFAULT_SM, DEFAULT_TAU = np.array([0.0, 1.0, 0.0, 0.0]), np.array([0.0, 0, 0, 1.0, 0, 0, 0])
 MIN_CLONES = 20  # clones of five cells or more, below which the spread of expression is not fitted
 MAX_CLONES = 400
+ETA_FACTORS = 2.0 ** np.arange(-2, 5)
+ETA_SD, ETA_SD_MEASURED = 1.0, 0.7  # log-sd of the doublet share around its expectation, or around a control's
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +152,41 @@ def expectation(library: Library, *, device: Device | None = "cpu") -> tuple[Lib
     return replace(library, hypotheses=shares, carrying=share), library.keys.histogram(weighted)
 
 
+def _large(rows: Rows) -> np.ndarray:
+    """The largest clones of five cells or more, biggest first."""
+    large = np.flatnonzero((rows.sets.sizes >= 5) & (rows.strata > 0))
+    return large[np.argsort(-rows.sets.sizes[large], kind="stable")][:MAX_CLONES]
+
+
+def doublet_share(library: Library, *, device: Device | None = "cpu") -> Library:
+    """Share of cells with a carrying partner, by type-II maximum likelihood over the clones, around what was expected.
+
+    Clones without the CAR show the library's doublets; the geometric mean over the posterior is kept.
+    """
+    rows, large = library.rows, _large(library.rows)
+    if large.size == 0:
+        return library
+    etas = np.clip(library.background.eta * ETA_FACTORS, 1e-4, grids.ETA_CAP)
+    parts = [units.weights(eta=float(e), sm=library.sm, tau=library.tau, spread=library.signal.spread) for e in etas]
+    found = kernel.evidence(rows.sets.take(large), library.table(), device=device,
+                            log_w=np.concatenate([part.log_w[:3] for part in parts])[None],
+                            log_g=grids.log_background_weights()[None])
+    shares, logs = library.hypotheses[rows.strata[large]], np.empty(etas.size)
+    for i, part in enumerate(parts):
+        three = np.column_stack([found[:, 3 * i, -1], logsumexp(found[:, 3 * i + 1, :-1] + part.log_m, axis=1),
+                                 logsumexp(found[:, 3 * i + 2, :-1] + part.log_m, axis=1)])
+        logs[i] = prior.log_evidence(three, shares, np.ones(large.size))
+    logs -= 0.5 * (np.log(ETA_FACTORS) / (ETA_SD_MEASURED if library.background.source == "negative_control"
+                                          else ETA_SD)) ** 2
+    eta = float(np.exp((np.exp(logs - logsumexp(logs)) * np.log(etas)).sum()))
+    return replace(library, background=replace(library.background, eta=eta))
+
+
 def spread_of_expression(library: Library, *, device: Device | None = "cpu") -> Library:
     """Silent share and spread between clones by type-II maximum likelihood, averaged over their grid."""
-    rows = library.rows
-    large = np.flatnonzero((rows.sets.sizes >= 5) & (rows.strata > 0))
+    rows, large = library.rows, _large(library.rows)
     if large.size < MIN_CLONES:
         return library
-    large = large[np.argsort(-rows.sets.sizes[large], kind="stable")][:MAX_CLONES]
     parts = [grids.hypotheses(float(np.clip(library.background.eta, 1e-4, grids.ETA_CAP)), float(v)) for v in grids.SM]
     log_w = np.concatenate([parts[0].log_w[:1], *[part.log_w[1:] for part in parts]])[None]
     found = kernel.evidence(rows.sets.take(large), library.table(), log_w=log_w, device=device,

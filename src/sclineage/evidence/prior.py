@@ -9,6 +9,7 @@ STRATA = ("no clone", "1", "2-4", "5-20", ">20")
 FLOOR = np.array([0.02, 0.02, 0.05])
 BASE = np.array([0.5, 0.25, 0.25])
 BASE_WEIGHT, GLOBAL_WEIGHT = 5.0, 20.0
+MIXED_WEIGHT = 5.0  # clones' worth of `BASE` in the mixed share of carrying clones
 
 
 def stratum(size: np.ndarray, has_clone: np.ndarray) -> np.ndarray:
@@ -52,17 +53,28 @@ def fit(evidence: np.ndarray, strata: np.ndarray, weights: np.ndarray, *, floor:
     float64 (5, 3), rows summing to one, shrunk to the library's mean with a weight of 20 clones, floored.
     """
     prior = _floored(np.tile(BASE, (len(STRATA), 1)), floor)
-    clones = strata > 0
+    sizes = np.bincount(strata, weights, len(STRATA))
     for _ in range(2000):
         counts = np.zeros((len(STRATA), 3))
         np.add.at(counts, strata, responsibilities(evidence, prior[strata]) * weights[:, None])
-        sizes = np.bincount(strata, weights, len(STRATA))
-        mean = (counts[1:].sum(axis=0) + base_weight * BASE) / (weights[clones].sum() + base_weight)
+        mean = _mean(counts, base_weight)
         new = _floored((counts + GLOBAL_WEIGHT * mean) / (sizes + GLOBAL_WEIGHT)[:, None], floor)
         if np.abs(new - prior).max() < 1e-4:
             return new
         prior = new
     return prior
+
+
+def _mean(counts: np.ndarray, base_weight: float) -> np.ndarray:
+    """The library's mean: the carrying share over all clones, the mixed share of it over clones of two cells or more.
+
+    One cell cannot be mixed, so single cells say nothing of how many carrying clones are.
+    """
+    clones = counts[1:].sum(axis=0) + base_weight * BASE
+    several = counts[2:].sum(axis=0) + max(base_weight, MIXED_WEIGHT) * BASE
+    carrying = 1 - clones[0] / clones.sum()
+    mixed = several[2] / (several[1] + several[2])
+    return np.array([1 - carrying, carrying * (1 - mixed), carrying * mixed])
 
 
 def log_evidence(evidence: np.ndarray, prior: np.ndarray, weights: np.ndarray) -> float:

@@ -46,11 +46,12 @@ class Units:
 
 @dataclass(frozen=True, slots=True)
 class CloneRows:
-    """The table ``clone_car``, its units, and which of them carry."""
+    """The table ``clone_car``, its units, and which of them surely carry and were not selected by the CAR."""
 
     table: pd.DataFrame
     units: Units
     carries: np.ndarray
+    is_open: np.ndarray
 
 
 def numbers(said: Statements, power: np.ndarray, *, is_open: np.ndarray) -> pd.DataFrame:
@@ -86,14 +87,15 @@ def clone_rows(patient: Patient, context: Context, parts: Partition, whole: Stat
             frames.append(_rows_of(patient, context, place[mask], mask, population, parts, whole))
     if not frames:
         none = np.zeros(0, object)
-        return CloneRows(schema.empty("clone_car"), Units(np.zeros(0, np.int64), none, none, none), np.zeros(0, bool))
+        return CloneRows(schema.empty("clone_car"), Units(np.zeros(0, np.int64), none, none, none), np.zeros(0, bool),
+                         np.zeros(0, bool))
     rows = pd.concat([f[0] for f in frames], ignore_index=True)
     keys = [np.concatenate([getattr(f[1], c) for f in frames]) for c in Units.__slots__]
-    return CloneRows(rows, Units(*keys), np.concatenate([f[2] for f in frames]))
+    return CloneRows(rows, Units(*keys), *(np.concatenate([f[j] for f in frames]) for j in (2, 3)))
 
 
 def _rows_of(patient: Patient, context: Context, place: pd.DataFrame, mask: np.ndarray, population: str,
-             parts: Partition, whole: Statements) -> tuple[pd.DataFrame, Units, np.ndarray]:
+             parts: Partition, whole: Statements) -> tuple[pd.DataFrame, Units, np.ndarray, np.ndarray]:
     group = place.groupby(["clone", "specimen", "selection"], sort=True)
     keys = group.size().reset_index()
     code = np.full(mask.size, -1, np.int64)
@@ -116,7 +118,7 @@ def _rows_of(patient: Patient, context: Context, place: pd.DataFrame, mask: np.n
     rows = pd.concat([rows, numbers(said, power, is_open=is_open)], axis=1)
     chosen = Units(keys["clone"].to_numpy(np.int64), keys["specimen"].to_numpy(object),
                    keys["selection"].to_numpy(object), np.full(len(keys), population, object))
-    return rows, chosen, said.carries
+    return rows, chosen, said.carries, is_open
 
 
 def _largest(n: np.ndarray, allowed: np.ndarray) -> np.ndarray:
@@ -145,14 +147,13 @@ def _answering(parts: Partition, said: Statements, n_clones: int) -> np.ndarray:
 
 
 def _elsewhere(parts: Partition, said: Statements, rows: CloneRows, unit: np.ndarray) -> np.ndarray:
-    """Clones with surely carrying members outside the answering unit's own pool, of the same population."""
-    sure = np.zeros(unit.size, bool)
-    same = parts.malignant == parts.malignant[unit[parts.clone]]
-    other = np.flatnonzero(said.carries & same & (np.arange(parts.clone.size) != unit[parts.clone]))
-    sure[parts.clone[other]] = True
+    """Clones with surely carrying members in selected cells, and in one specimen alone; bool (clones, 2)."""
+    sure = np.zeros((unit.size, 2), bool)
+    of_clone = unit[parts.clone]
+    other = said.carries & (parts.malignant == parts.malignant[of_clone]) & (np.arange(parts.clone.size) != of_clone)
+    sure[parts.clone[other], 0] = True
     answering = np.where(parts.malignant[unit[rows.units.clone]], "malignant", "all")
-    open_rows = rows.carries & (rows.units.population == answering)
-    sure[rows.units.clone[open_rows]] = True
+    sure[rows.units.clone[rows.carries & rows.is_open & (rows.units.population == answering)], 1] = True
     return sure
 
 
@@ -162,11 +163,12 @@ def combined(parts: Partition, said: Statements, rows: CloneRows,
     unit = _answering(parts, said, n_clones)
     word, reason, flag = (np.full(n_clones, fill, object) for fill in ("indeterminate", "not_assessed", ""))
     has = unit >= 0
-    sure = _elsewhere(parts, said, rows, unit) if has.all() else np.zeros(n_clones, bool)
+    sure = _elsewhere(parts, said, rows, unit)
     for k in np.flatnonzero(has):
         u = unit[k]
         word[k], reason[k], flag[k] = verdict.combine(str(said.verdict[u]), str(said.reason[u]),
-                                                      members_elsewhere=bool(sure[k]))
+                                                      sorted_members=bool(sure[k, 0]),
+                                                      specimen_members=bool(sure[k, 1]))
     return unit, word, reason, flag
 
 
@@ -217,7 +219,7 @@ def what_if(patient: Patient, context: Context, parts: Partition, rows: CloneRow
     keep = np.isin(rows.units.clone, named)
     units = Units(np.searchsorted(named, rows.units.clone[keep]), *(getattr(rows.units, c)[keep]
                                                                     for c in Units.__slots__[1:]))
-    mine = CloneRows(rows.table, units, rows.carries[keep])
+    mine = CloneRows(rows.table, units, rows.carries[keep], rows.is_open[keep])
     frames = []
     for scenario, said in limits.what_if(context, code, chosen.size, is_open=part.kind == 0).items():
         unit, word, _, _ = combined(part, said, mine, named.size)

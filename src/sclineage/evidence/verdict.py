@@ -109,18 +109,25 @@ def reasons(found: Assessed, support: Support) -> np.ndarray:
         "too_few_cells").astype(object)
 
 
-def combine(own: str, reason: str, *, members_elsewhere: bool) -> tuple[str, str, str]:
-    """Verdict on a clone from its unselected cells, and whether sorted cells show carrying members.
+def combine(own: str, reason: str, *, sorted_members: bool, specimen_members: bool) -> tuple[str, str, str]:
+    """Verdict on a clone from its unselected cells together, and what single parts of it show.
+
+    Parameters
+    ----------
+    own, reason
+        Verdict and reason of the unselected cells of all specimens together.
+    sorted_members, specimen_members
+        Whether selected cells, or one specimen alone, surely hold carrying members.
 
     Returns
     -------
-    Verdict, reason, and a flag (``minor`` where only the sort shows members, ``from_sorted`` where their share is
-    open).
+    Verdict, reason, and a flag: ``minor`` where the clone as a whole excludes a clonal CAR, else ``from_sorted`` or
+    ``one_specimen`` for where the members are.
     """
-    if not members_elsewhere:
+    if not (sorted_members or specimen_members):
         return own, reason, ""
     if own in ("no_clonal_CAR_expression", "CAR_transcript_not_detected"):
         return "CAR_mixed", "", "minor"
     if own == "indeterminate":
-        return "CAR_present", "", "from_sorted"
+        return "CAR_present", "", "from_sorted" if sorted_members else "one_specimen"
     return own, reason, ""

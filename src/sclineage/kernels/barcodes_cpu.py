@@ -19,7 +19,7 @@ _LETTER_A = np.uint64(0x4141414141414141)
 
 
 @njit(cache=True, forceinline=True)
-def _pack8(word: np.uint64) -> tuple[np.uint64, bool]:
+def pack8(word: np.uint64) -> tuple[np.uint64, bool]:
     """Sixteen bits of eight ASCII bases at once, and whether all were A, C, G or T in either case."""
     pair = (word >> _ONE) & _TWO_BITS  # A 0, C 1, T 2, G 3
     low, high = pair & _BYTES, (pair >> _ONE) & _BYTES
@@ -55,7 +55,7 @@ def pack_one(buffer: np.ndarray, start: int, length: int) -> tuple[np.uint64, in
     position = 0
     while position < length:
         if position + 8 <= length:
-            bits, clean = _pack8(load8(buffer, start + position))
+            bits, clean = pack8(load8(buffer, start + position))
             if clean:
                 code = (code << np.uint64(16)) | bits
                 position += 8

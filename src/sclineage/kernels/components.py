@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from .. import _backend
-from .._errors import InputError
 from .._backend import Device
+from .._errors import InputError
 from . import components_cpu as cpu
 
 ALONE = 1 << 14  # nodes and edges up to which no second thread is woken
@@ -30,7 +30,7 @@ def _ends(ends: Any, n: int, name: str) -> np.ndarray:
     given = np.asarray(ends)
     if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
         raise InputError(name, f"found {given.dtype} of shape {given.shape}", "give a 1-d array of node numbers")
-    if given.size and not (0 <= given.min() and given.max() < n):
+    if given.size and not (given.min() >= 0 and given.max() < n):
         raise InputError(name, f"found nodes {given.min()} to {given.max()}", f"give nodes 0 to {n - 1}")
     return np.ascontiguousarray(given, dtype=np.int32)
 

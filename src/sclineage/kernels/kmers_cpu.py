@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from .barcodes_cpu import pack8
+from .whitelists_cpu import load8
+
 NOTHING, SHARED, WEAK, UNIQUE, SEVERAL = 0, 1, 2, 3, 4  # kinds of read
 FLAG_SHARED, FLAG_JUNCTION = 1, 2  # flags of a k-mer
 SEED = 12  # bases of the words that decide whether a read is looked at closely
@@ -145,13 +148,10 @@ def mask_by(decoy: np.ndarray, k: int, near: np.ndarray, keys: np.ndarray, flags
 def _seeded(buffer: np.ndarray, start: int, length: int, k: int, seeds: np.ndarray) -> bool:
     """Whether one of the words that any k-mer must contain one of is a word of the targets."""
     for at in range(0, length - SEED + 1, k - SEED + 1):
-        word = np.uint64(0)
-        whole = True
-        for j in range(SEED):
-            base = base_of(buffer[start + at + j])
-            whole &= base < 4
-            word = (word << _TWO) | np.uint64(base & 3)
-        if whole and (seeds[word >> np.uint64(6)] >> (word & np.uint64(63))) & _ONE:
+        first, first_clean = pack8(load8(buffer, start + at))
+        second, second_clean = pack8(load8(buffer, start + at + SEED - 8))
+        word = (first << np.uint64(2 * SEED - 16)) | (second & np.uint64((1 << (2 * SEED - 16)) - 1))
+        if first_clean and second_clean and (seeds[word >> np.uint64(6)] >> (word & np.uint64(63))) & _ONE:
             return True
     return False
 

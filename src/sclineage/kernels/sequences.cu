@@ -242,7 +242,7 @@ __device__ bool earlier_gap(const Index& index, const Metric& metric, const i64*
     return false;
 }
 
-__device__ bool aligned_task_owns(const Index& index, const Metric& metric, const i64* task, const u8* block_of, i64 x,
+__device__ bool aligned_task_owns(const Index& index, const Metric& metric, const i64* task, const i64* block_of, i64 x,
                                   i64 y) {
     i64 count = 0, mismatched = 0;
     for (i64 word = 0; word < index.widths[task[SHORT]]; ++word) {
@@ -266,7 +266,7 @@ __device__ bool moves(const Index& index, i64 a, i64 x, i64 b, i64 y, i64 start,
     return start >= end || equal_from(index, b, y, start + 1, a, x, start) >= end - start;
 }
 
-__device__ bool owns_swap(const Index& index, const i64* task, const u8* block_of, i64 x, i64 y) {
+__device__ bool owns_swap(const Index& index, const i64* task, const i64* block_of, i64 x, i64 y) {
     i64 group = task[SHORT];
     if (hamming(index, group, x, y, 2) >= 0) return false;
     i64 first = equal_from(index, group, x, 0, group, y, 0);
@@ -276,7 +276,7 @@ __device__ bool owns_swap(const Index& index, const i64* task, const u8* block_o
     return task[WILD] == pair_of_blocks(block_of[first], block_of[last], task[BLOCKS]);
 }
 
-__device__ bool owns_one_longer(const Index& index, int cutoff, const i64* task, const u8* block_of, i64 x, i64 y) {
+__device__ bool owns_one_longer(const Index& index, int cutoff, const i64* task, const i64* block_of, i64 x, i64 y) {
     i64 s = task[SHORT], l = task[LONG], length = index.lengths[s], blocks = task[BLOCKS];
     i64 first = equal_from(index, s, x, 0, l, y, 0), last = length - 1 - equal_at_end(index, s, x, l, y);
     i64 block = block_of[first < length ? first : length - 1];
@@ -290,17 +290,17 @@ __device__ bool owns_one_longer(const Index& index, int cutoff, const i64* task,
     return task[MIDDLE] == middle && task[WILD] == pair_of_blocks(block, second, blocks);
 }
 
-__device__ bool owns_two_longer(const Index& index, const i64* task, const u8* block_of, i64 x, i64 y) {
+__device__ bool owns_two_longer(const Index& index, const i64* task, const i64* block_of, i64 x, i64 y) {
     i64 s = task[SHORT], l = task[LONG], length = index.lengths[s];
     i64 first = equal_from(index, s, x, 0, l, y, 0), rest = length - equal_at_end(index, s, x, l, y);
     if (!moves(index, s, x, l, y, first, rest)) return false;
     i64 block = block_of[first < length ? first : length - 1];
-    i64 second = rest > first ? (i64)block_of[rest < length ? rest : length - 1] : block;
+    i64 second = rest > first ? block_of[rest < length ? rest : length - 1] : block;
     return task[WILD] == pair_of_blocks(block, second, task[BLOCKS]);
 }
 
-__device__ bool owns(const Index& index, const Metric& metric, const i64* task, const u8* maps, i64 x, i64 y) {
-    const u8* block_of = maps + task[MAP];
+__device__ bool owns(const Index& index, const Metric& metric, const i64* task, const i64* maps, i64 x, i64 y) {
+    const i64* block_of = maps + task[MAP];
     if (task[MIDDLE] == ALIGNED) return aligned_task_owns(index, metric, task, block_of, x, y);
     i64 difference = index.lengths[task[LONG]] - index.lengths[task[SHORT]];
     if (difference == 0) return owns_swap(index, task, block_of, x, y);
@@ -383,7 +383,7 @@ extern "C" __global__ void build(INDEX_PARAMETERS, int merge, const i64* __restr
 
 extern "C" __global__ void probe(INDEX_PARAMETERS, METRIC_PARAMETERS, SINK_PARAMETERS, const i64* __restrict__ tasks,
                                  i64 n_tasks, const i64* __restrict__ starts, const i64* __restrict__ build_starts,
-                                 const u8* __restrict__ maps, const i64* __restrict__ mask_starts,
+                                 const i64* __restrict__ maps, const i64* __restrict__ mask_starts,
                                  const u64* __restrict__ masks, const i64* __restrict__ head_starts,
                                  const int* __restrict__ head_bits, const int* __restrict__ head,
                                  const int* __restrict__ following) {

@@ -25,13 +25,13 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import _backend
-from .._errors import InputError, nearest
 from .._backend import Device
+from .._errors import InputError, nearest
 from . import sequences_cuda, sequences_search
 from .sequences_bits import MAX_EDITS
 from .sequences_cuda import cuda_defines
+from .sequences_metrics import LEVENSHTEIN, TCRDIST, Metric, metric_of
 from .sequences_pack import Packed, pack
-from .sequences_plan import LEVENSHTEIN, TCRDIST, Metric, metric_of
 
 METRICS = ("hamming", "levenshtein", "tcrdist_scirpy", "tcrdist3")
 MetricName = Literal["hamming", "levenshtein", "tcrdist_scirpy", "tcrdist3"]

@@ -37,26 +37,23 @@ _ONE, _TWO, _THREE, _FOUR = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(
 
 
 # --- instructions -----------------------------------------------------------------------------------------------------
-@intrinsic
-def popcount(_context: Any, _word: Any) -> Any:
+def _popcount(_context: Any, _word: Any) -> Any:
     """Number of set bits of a uint64."""
-    return types.uint64(types.uint64), lambda _c, builder, _s, args: builder.ctpop(args[0])
+    return types.int64(types.uint64), lambda _c, builder, _s, args: builder.ctpop(args[0])
 
 
-@intrinsic
-def trailing_zeros(_context: Any, _word: Any) -> Any:
+def _trailing_zeros(_context: Any, _word: Any) -> Any:
     """Zeros below the lowest set bit of a uint64; 64 for 0."""
     def generate(_c: Any, builder: Any, _s: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
-    return types.uint64(types.uint64), generate
+    return types.int64(types.uint64), generate
 
 
-@intrinsic
-def leading_zeros(_context: Any, _word: Any) -> Any:
+def _leading_zeros(_context: Any, _word: Any) -> Any:
     """Zeros above the highest set bit of a uint64; 64 for 0."""
     def generate(_c: Any, builder: Any, _s: Any, args: Any) -> Any:
         return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0))
-    return types.uint64(types.uint64), generate
+    return types.int64(types.uint64), generate
 
 
 def _pointer(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -65,37 +62,42 @@ def _pointer(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     return cgutils.get_item_pointer(context, builder, kind, array, [args[1]], wraparound=False)
 
 
-@intrinsic
-def atomic_add(_context: Any, array: Any, _at: Any, _value: Any) -> Any:
+def _atomic_add(_context: Any, array: Any, _at: Any, _value: Any) -> Any:
     """Add to an element of a 1-d array; return what was there."""
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.atomic_rmw("add", _pointer(context, builder, signature, args), args[2], "monotonic")
     return array.dtype(array, types.intp, array.dtype), generate
 
 
-@intrinsic
-def atomic_min(_context: Any, array: Any, _at: Any, _value: Any) -> Any:
+def _atomic_min(_context: Any, array: Any, _at: Any, _value: Any) -> Any:
     """Lower an element of a 1-d unsigned array to a value; return what was there."""
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.atomic_rmw("umin", _pointer(context, builder, signature, args), args[2], "monotonic")
     return array.dtype(array, types.intp, array.dtype), generate
 
 
-@intrinsic
-def atomic_load(_context: Any, array: Any, _at: Any) -> Any:
+def _atomic_load(_context: Any, array: Any, _at: Any) -> Any:
     """Element of a 1-d int32 array that other threads may be writing."""
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.load_atomic(_pointer(context, builder, signature, args), "monotonic", 4)
     return array.dtype(array, types.intp), generate
 
 
-@intrinsic
-def compare_and_swap(_context: Any, array: Any, _at: Any, _old: Any, _new: Any) -> Any:
+def _compare_and_swap(_context: Any, array: Any, _at: Any, _old: Any, _new: Any) -> Any:
     """Replace an element of a 1-d array if it holds `old`; return what was there."""
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         pointer = _pointer(context, builder, signature, args)
         return builder.extract_value(builder.cmpxchg(pointer, args[2], args[3], "acq_rel", "monotonic"), 0)
     return array.dtype(array, types.intp, array.dtype, array.dtype), generate
+
+
+popcount: Any = intrinsic(_popcount)
+trailing_zeros: Any = intrinsic(_trailing_zeros)
+leading_zeros: Any = intrinsic(_leading_zeros)
+atomic_add: Any = intrinsic(_atomic_add)
+atomic_min: Any = intrinsic(_atomic_min)
+atomic_load: Any = intrinsic(_atomic_load)
+compare_and_swap: Any = intrinsic(_compare_and_swap)
 
 
 # --- residues ---------------------------------------------------------------------------------------------------------

@@ -12,12 +12,38 @@ import numpy as np
 from numba import njit, prange
 
 from .components_cpu import unite
-from .sequences_bits import PER_WORD, RESIDUE_BITS, atomic_add, atomic_min, merged, occupied, popcount, \
-    shifted, trailing_zeros
+from .sequences_bits import (
+    PER_WORD,
+    RESIDUE_BITS,
+    atomic_add,
+    atomic_min,
+    merged,
+    occupied,
+    popcount,
+    shifted,
+    trailing_zeros,
+)
 from .sequences_distance import distance, edit_task_owns, field_range
+from .sequences_keys import (
+    ALIGNED,
+    BLOCKS,
+    GAP,
+    KIND,
+    LIMIT,
+    LONG,
+    MAP,
+    MIDDLE,
+    ROW0,
+    ROW1,
+    SHORT,
+    WILD,
+    fill_masks,
+    table_bits,
+    task_key,
+)
+from .sequences_metrics import TCRDIST, Metric, gap_range
 from .sequences_pack import Index
-from .sequences_plan import ALIGNED, BLOCKS, BRUTE, CROSS, DUPLICATES, GAP, KIND, LIMIT, LONG, MAP, MIDDLE, \
-    NO_FILTER, ROW0, ROW1, SELF, SHORT, TCRDIST, WILD, Metric, Plan, fill_masks, gap_range, table_bits, task_key
+from .sequences_plan import BRUTE, CROSS, DUPLICATES, NO_FILTER, SELF, Plan
 
 LOG, FILL, UNITE, NEAREST = 0, 1, 2, 3
 TILE = 512
@@ -119,7 +145,7 @@ def is_first_choice(mismatched: int, blocks: int, limit: int, wild: int) -> bool
     """Whether `wild` is the first choice of `limit` blocks that holds the mismatched ones: those and the lowest."""
     if mismatched & ~wild:
         return False
-    missing = limit - np.int64(popcount(np.uint64(mismatched)))
+    missing = limit - popcount(np.uint64(mismatched))
     block = 0
     while missing > 0 and block < blocks:
         if not (mismatched >> block) & 1:
@@ -151,12 +177,12 @@ def _mismatched_blocks(index: Index, metric: Metric, plan: Plan, task: np.ndarra
     count, mismatched = 0, 0
     for word in range(index.widths[task[SHORT]]):
         differing = mismatch_word(index, metric, task[SHORT], x, task[LONG], y, task[GAP], word)
-        count += np.int64(popcount(differing))
+        count += popcount(differing)
         if count > task[LIMIT]:
             return -1
         while differing:
-            at = word * PER_WORD + np.int64(trailing_zeros(differing)) // RESIDUE_BITS
-            mismatched |= 1 << np.int64(plan.maps[task[MAP] + at])
+            at = word * PER_WORD + trailing_zeros(differing) // RESIDUE_BITS
+            mismatched |= 1 << plan.maps[task[MAP] + at]
             differing &= differing - _ONE
     return mismatched
 
@@ -165,11 +191,11 @@ def _mismatched_blocks(index: Index, metric: Metric, plan: Plan, task: np.ndarra
 def _earlier_gap(index: Index, metric: Metric, task: np.ndarray, x: int, y: int) -> bool:
     """Whether an earlier gap position would report the pair too."""
     difference = index.lengths[task[LONG]] - index.lengths[task[SHORT]]
-    first, _ = gap_range(metric.free, metric.trim_right, index.lengths[task[SHORT]], difference)
+    first, _ = gap_range(metric, index.lengths[task[SHORT]], difference)
     for gap in range(first, task[GAP]):
         count = 0
         for word in range(index.widths[task[SHORT]]):
-            count += np.int64(popcount(mismatch_word(index, metric, task[SHORT], x, task[LONG], y, gap, word)))
+            count += popcount(mismatch_word(index, metric, task[SHORT], x, task[LONG], y, gap, word))
         if count <= task[LIMIT]:
             return True
     return False
@@ -203,14 +229,14 @@ def _join(index: Index, metric: Metric, plan: Plan, task: np.ndarray, sink: Sink
     short, long = task[SHORT], task[LONG]
     masks = np.empty((3, index.widths[short]), dtype=np.uint64)
     block_of = plan.maps[task[MAP]:task[MAP] + index.lengths[short]]
-    fill_masks(masks, block_of, metric.trim_left, metric.trim_right, task)
+    fill_masks(masks, block_of, metric, task)
     bits = table_bits(index.counts[short])
-    turn, merge = np.uint64(64 - bits), metric.kind == TCRDIST
+    turn = np.uint64(64 - bits)
     head[:1 << bits] = -1
     itself = task[KIND] == SELF
     for x in range(index.counts[short]):
         at = index.bases[short] + x
-        bucket = task_key(index.words, at, index.strides[short], index.widths[short], masks, 0, 0, merge) >> turn
+        bucket = task_key(index.words, at, index.strides[short], index.widths[short], masks, 0, 0, metric) >> turn
         if itself:
             other = head[bucket]
             while other >= 0:
@@ -224,7 +250,7 @@ def _join(index: Index, metric: Metric, plan: Plan, task: np.ndarray, sink: Sink
     middle = difference if task[MIDDLE] == ALIGNED else task[MIDDLE]
     for y in range(task[ROW0], task[ROW1]):
         at = index.bases[long] + y
-        key = task_key(index.words, at, index.strides[long], index.widths[long], masks, middle, difference, merge)
+        key = task_key(index.words, at, index.strides[long], index.widths[long], masks, middle, difference, metric)
         other = head[key >> turn]
         while other >= 0:
             if short != long or other != y:
@@ -343,8 +369,10 @@ def run(index: Index, metric: Metric, plan: Plan, sink: Sink, workers: int) -> n
 @njit(cache=True)
 def split(codes: np.ndarray, halves: np.ndarray, gaps: np.ndarray, first_bits: int, second_bits: int,
           rows: np.ndarray) -> None:
-    """Take sorted codes apart in place: second sequences to the front of `halves` (the same memory), distances to
-    `gaps`, pairs per first sequence to `rows`."""
+    """Take sorted codes apart in place: second sequences to the front of `halves` (the same memory).
+
+    Distances go to `gaps`, the number of pairs of each first sequence to `rows`.
+    """
     below = (_ONE << np.uint64(second_bits)) - _ONE
     second = (_ONE << np.uint64(first_bits - second_bits)) - _ONE
     for pair in range(codes.size):

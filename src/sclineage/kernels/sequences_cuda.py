@@ -10,9 +10,13 @@ import numpy as np
 from .. import _backend
 from . import sequences_bits as bits
 from . import sequences_cpu as cpu
+from . import sequences_keys as keys
+from . import sequences_metrics as metrics
 from . import sequences_plan as planning
+from .sequences_keys import KIND, LONG, ROW0, ROW1, SHORT
+from .sequences_metrics import LEVENSHTEIN, TCRDIST, Metric
 from .sequences_pack import Index, Packed
-from .sequences_plan import BRUTE, CROSS, KIND, LONG, ROW0, ROW1, SELF, SHORT, Costs, Metric, Plan
+from .sequences_plan import BRUTE, CROSS, SELF, Costs, Plan
 from .sequences_search import code_bits
 
 BLOCK = 128
@@ -25,12 +29,12 @@ __all__ = ["components", "cuda_defines", "distances", "nearest", "pairs"]
 
 def cuda_defines() -> dict[str, str]:
     """Constants of ``sequences.cu``."""
-    numbers = {name: getattr(planning, name) for name in (
-        "HAMMING", "LEVENSHTEIN", "TCRDIST", "SELF", "KIND", "SHORT", "LONG", "GAP", "BLOCKS", "WILD", "MIDDLE", "LIMIT",
-        "ROW1", "MAP", "COLUMNS", "ALIGNED", "NO_FILTER")}
-    numbers |= {name: getattr(bits, name) for name in ("RESIDUE_BITS", "PER_WORD", "RESIDUE", "MAX_EDITS")}
-    numbers |= {name: getattr(cpu, name) for name in ("FILL", "UNITE", "NEAREST")}
-    words = {"LOW": bits.LOW, "MIX": planning.MIX, "EMPTY": cpu.EMPTY}
+    names: dict[Any, str] = {
+        bits: "RESIDUE_BITS PER_WORD RESIDUE MAX_EDITS", metrics: "HAMMING LEVENSHTEIN TCRDIST",
+        keys: "KIND SHORT LONG GAP BLOCKS WILD MIDDLE LIMIT ROW1 MAP COLUMNS ALIGNED",
+        planning: "SELF NO_FILTER", cpu: "FILL UNITE NEAREST"}
+    numbers = {name: getattr(module, name) for module, given in names.items() for name in given.split()}
+    words = {"LOW": bits.LOW, "MIX": keys.MIX, "EMPTY": cpu.EMPTY}
     return {name: f"({value})" for name, value in (numbers | {"TILE_COLUMNS": TILE_COLUMNS}).items()} | {
         name: f"{value}ull" for name, value in words.items()}
 
@@ -40,7 +44,7 @@ def costs(metric: Metric) -> Costs:
 
     Nanoseconds from the paper limits of an H200 (about 1e10 keys/s, 1e12 pairs/s), not from a measurement.
     """
-    pair = {planning.LEVENSHTEIN: 0.2, planning.TCRDIST: 0.02 if metric.free else 0.004}.get(metric.kind, 0.002)
+    pair = {LEVENSHTEIN: 0.2, TCRDIST: 0.02 if metric.free else 0.004}.get(metric.kind, 0.002)
     return Costs(key=0.1, candidate=0.1, edit_candidate=0.4, pair=pair)
 
 
@@ -74,22 +78,21 @@ class _Search:
             self._join(batch, made.maps, maps, sink)
 
     def _join(self, tasks: np.ndarray, host_maps: np.ndarray, maps: Any, sink: tuple[Any, ...]) -> None:
-        xp, index, metric = self.xp, self.packed.index, self.metric
-        trims = (metric.trim_left, metric.trim_right)
-        masks, mask_starts = planning.task_masks(index, trims, tasks, host_maps)
+        xp, index = self.xp, self.packed.index
+        masks, mask_starts = keys.task_masks(index, self.metric, tasks, host_maps)
         build_starts = _starts(index.counts[tasks[:, SHORT]])
         probe_starts = _starts(index.counts[tasks[:, LONG]])
         head_bits = _head_bits(index, tasks)
         head_starts = _starts(np.int64(1) << head_bits.astype(np.int64))
-        on_device = map(_backend.to_device, (tasks, build_starts, probe_starts, mask_starts, masks, head_starts, head_bits))
-        d_tasks, d_build, d_probe, *keys = on_device
+        d_tasks, d_build, d_probe, *tables = map(_backend.to_device, (
+            tasks, build_starts, probe_starts, mask_starts, masks, head_starts, head_bits))
         head = xp.full(int(head_starts[-1]), -1, dtype=xp.int32)
         following = xp.empty(int(build_starts[-1]), dtype=xp.int32)
         n_tasks = np.int64(len(tasks))
-        self.launch("build", -(-int(build_starts[-1]) // BLOCK), np.int32(metric.kind == planning.TCRDIST), d_tasks,
-                    n_tasks, d_build, *keys, head, following)
+        self.launch("build", -(-int(build_starts[-1]) // BLOCK), np.int32(self.metric.kind == TCRDIST), d_tasks,
+                    n_tasks, d_build, *tables, head, following)
         self.launch("probe", -(-int(probe_starts[-1]) // BLOCK), *self.metric_arguments, *sink, d_tasks, n_tasks,
-                    d_probe, d_build, maps, *keys, head, following)
+                    d_probe, d_build, maps, *tables, head, following)
 
 
 def _starts(sizes: np.ndarray) -> np.ndarray:
@@ -97,7 +100,7 @@ def _starts(sizes: np.ndarray) -> np.ndarray:
 
 
 def _head_bits(index: Index, tasks: np.ndarray) -> np.ndarray:
-    return np.array([planning.table_bits(n) for n in index.counts[tasks[:, SHORT]].tolist()], dtype=np.int32)
+    return np.array([keys.table_bits(n) for n in index.counts[tasks[:, SHORT]].tolist()], dtype=np.int32)
 
 
 def _tiles(index: Index, tasks: np.ndarray) -> np.ndarray:
@@ -170,7 +173,8 @@ def components(packed: Packed, metric: Metric) -> np.ndarray:
     parent, labels = search.xp.arange(n, dtype=np.int32), search.xp.empty(n, dtype=np.int32)
     search.run(_plan(packed, metric), _sink(search.xp, cpu.UNITE, parent=parent), listed=False)
     if n:
-        _backend.module("components").get_function("flatten")((-(-n // BLOCK),), (BLOCK,), (parent, labels, np.int64(n)))
+        flatten = _backend.module("components").get_function("flatten")
+        flatten((-(-n // BLOCK),), (BLOCK,), (parent, labels, np.int64(n)))
     return _backend.to_host(labels)
 
 
@@ -188,7 +192,8 @@ def distances(packed: Packed, metric: Metric, first: np.ndarray, second: np.ndar
     group_of = np.repeat(np.arange(packed.index.counts.size, dtype=np.int32), packed.index.counts)
     gaps = search.xp.full(first.size, 65535, dtype=np.uint16)
     ends = (_backend.to_device(a) for a in (group_of, first, second))
-    search.launch("pair_distances", -(-first.size // BLOCK), *search.metric_arguments, *ends, np.int64(first.size), gaps)
+    blocks, pairs_ = -(-first.size // BLOCK), np.int64(first.size)
+    search.launch("pair_distances", blocks, *search.metric_arguments, *ends, pairs_, gaps)
     return _backend.to_host(gaps)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from .sequences_bits import PER_WORD, RESIDUE, RESIDUE_BITS, leading_zeros, occupied, popcount, shifted, \
-    trailing_zeros
+from .sequences_bits import PER_WORD, RESIDUE, RESIDUE_BITS, leading_zeros, occupied, popcount, shifted, trailing_zeros
+from .sequences_keys import BLOCKS, LONG, MIDDLE, SHORT, WILD
+from .sequences_metrics import HAMMING, LEVENSHTEIN, Metric, gap_range
 from .sequences_pack import Index
-from .sequences_plan import BLOCKS, HAMMING, LEVENSHTEIN, LONG, MIDDLE, SHORT, WILD, Metric, gap_range
 
 _ONE = np.uint64(1)
 _RESIDUE = np.uint64(RESIDUE)
@@ -37,7 +37,7 @@ def _equal_from(index: Index, a: int, x: int, from_x: int, b: int, y: int, from_
                      ^ shifted(index.words, index.bases[b] + y, index.strides[b], index.widths[b], 0, from_y + done))
         differing &= _fields_below(PER_WORD)
         if differing:
-            return min(limit, done + np.int64(trailing_zeros(differing)) // RESIDUE_BITS)
+            return min(limit, done + trailing_zeros(differing) // RESIDUE_BITS)
         done += PER_WORD
     return max(limit, 0)
 
@@ -56,7 +56,7 @@ def _equal_at_end(index: Index, a: int, x: int, b: int, y: int) -> int:
                                length_b - done - step))
         differing &= _fields_below(step)
         if differing:
-            return done + step - 1 - (63 - np.int64(leading_zeros(differing))) // RESIDUE_BITS
+            return done + step - 1 - (63 - leading_zeros(differing)) // RESIDUE_BITS
         done += step
     return limit
 
@@ -66,7 +66,7 @@ def _equal_at_end(index: Index, a: int, x: int, b: int, y: int) -> int:
 def _hamming(index: Index, group: int, x: int, y: int, cutoff: int) -> int:
     at, stride, total = index.bases[group], index.strides[group], 0
     for word in range(index.widths[group]):
-        total += np.int64(popcount(occupied(index.words[at + word * stride + x] ^ index.words[at + word * stride + y])))
+        total += popcount(occupied(index.words[at + word * stride + x] ^ index.words[at + word * stride + y]))
         if total > cutoff:
             return -1
     return total
@@ -109,7 +109,7 @@ def _frame_cost(index: Index, metric: Metric, short: int, x: int, long: int, y: 
                              difference) & right
         differing = occupied(ahead ^ other)
         while differing:
-            at = trailing_zeros(differing)
+            at = np.uint64(trailing_zeros(differing))
             total += metric.costs[(ahead >> at) & _RESIDUE, (other >> at) & _RESIDUE]
             differing &= differing - _ONE
         if total > most:
@@ -123,7 +123,7 @@ def _tcrdist(index: Index, metric: Metric, short: int, x: int, long: int, y: int
     allowed = metric.cutoff - metric.gap * difference
     if allowed < 0:
         return -1
-    first, last = gap_range(metric.free, metric.trim_right, index.lengths[short], difference)
+    first, last = gap_range(metric, index.lengths[short], difference)
     best = allowed + 1
     for gap in range(first, last + 1):
         best = min(best, _frame_cost(index, metric, short, x, long, y, gap, best - 1))
@@ -151,7 +151,7 @@ def _pair_of_blocks(first: int, second: int, blocks: int) -> int:
 
 @njit(cache=True)
 def _moves(index: Index, a: int, x: int, b: int, y: int, start: int, end: int) -> bool:
-    """Whether residues start + 1 ... end of y equal residues start ... end - 1 of x (a residue of y at start is gone)."""
+    """Whether residues start + 1 ... end of y are residues start ... end - 1 of x (one of y is gone at start)."""
     return start >= end or _equal_from(index, b, y, start + 1, a, x, start) >= end - start
 
 
@@ -167,7 +167,7 @@ def _owns_swap(index: Index, task: np.ndarray, block_of: np.ndarray, x: int, y: 
         return False
     if y > x and _moves(index, group, y, group, x, first, last):
         return False
-    return task[WILD] == _pair_of_blocks(np.int64(block_of[first]), np.int64(block_of[last]), task[BLOCKS])
+    return task[WILD] == _pair_of_blocks(block_of[first], block_of[last], task[BLOCKS])
 
 
 @njit(cache=True)
@@ -176,13 +176,13 @@ def _owns_one_longer(index: Index, cutoff: int, task: np.ndarray, block_of: np.n
     short, long, length, blocks = task[SHORT], task[LONG], index.lengths[task[SHORT]], task[BLOCKS]
     first = _equal_from(index, short, x, 0, long, y, 0)
     last = length - 1 - _equal_at_end(index, short, x, long, y)
-    block = np.int64(block_of[min(first, length - 1)])
+    block = block_of[min(first, length - 1)]
     if last < first:
         wild = 1 << block if cutoff == 1 else _pair_of_blocks(block, block, blocks)
         return task[WILD] == wild and task[MIDDLE] == 0
     if cutoff == 1:
         return False
-    second = np.int64(block_of[last])
+    second = block_of[last]
     substitution_first = _equal_from(index, short, x, first + 1, long, y, first + 1) >= last - first
     if not substitution_first and not _moves(index, short, x, long, y, first, last):
         return False
@@ -198,8 +198,8 @@ def _owns_two_longer(index: Index, task: np.ndarray, block_of: np.ndarray, x: in
     rest = length - _equal_at_end(index, short, x, long, y)
     if not _moves(index, short, x, long, y, first, rest):
         return False
-    block = np.int64(block_of[min(first, length - 1)])
-    second = np.int64(block_of[min(rest, length - 1)]) if rest > first else block
+    block = block_of[min(first, length - 1)]
+    second = block_of[min(rest, length - 1)] if rest > first else block
     return task[WILD] == _pair_of_blocks(block, second, task[BLOCKS])
 
 

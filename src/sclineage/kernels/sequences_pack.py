@@ -101,7 +101,7 @@ def _check_letters(text: np.ndarray, starts: np.ndarray) -> tuple[str, int] | No
 
 @njit(cache=True)
 def _worst(text: np.ndarray, offence: np.ndarray) -> int:
-    worst = np.uint8(0)
+    worst = 0
     for at in range(text.size):
         worst = max(worst, offence[text[at]])
     return worst
@@ -146,10 +146,10 @@ def _pack_in_parallel(text: np.ndarray, starts: np.ndarray, order: np.ndarray, g
 
 @njit(cache=True)
 def _equal(words: np.ndarray, x: int, y: int) -> bool:
-    for word in range(words.shape[0]):
-        if words[word, x] != words[word, y]:
-            return False
-    return True
+    word = 0
+    while word < words.shape[0] and words[word, x] == words[word, y]:
+        word += 1
+    return word == words.shape[0]
 
 
 @njit(cache=True)

@@ -12,8 +12,9 @@ from . import components_cpu
 from . import sequences_cpu as cpu
 from .sequences_cpu import EMPTY, FILL, LOG, NEAREST, UNITE, Sink
 from .sequences_distance import distances_of, pair_distances
+from .sequences_metrics import LEVENSHTEIN, TCRDIST, Metric
 from .sequences_pack import Packed
-from .sequences_plan import LEVENSHTEIN, TCRDIST, Costs, Metric, Plan, plan
+from .sequences_plan import Costs, Plan, plan
 
 CODES_LEAST = 1 << 14  # pair codes kept in the first pass, at least
 CODES_SHARE = 1  # else this many per sequence; beyond, pairs are counted and a second pass writes them
@@ -47,7 +48,7 @@ def _workers(packed: Packed, made: Plan) -> int:
 
 
 def _sink(mode: int, tasks: int, **given: Any) -> Sink:
-    empty = {"first_bits": 2, "second_bits": 1, "codes": np.empty(0, dtype=np.uint64),
+    empty: dict[str, Any] = {"first_bits": 2, "second_bits": 1, "codes": np.empty(0, dtype=np.uint64),
              "segments": np.zeros((1, 2), dtype=np.int64), "parent": np.empty(0, dtype=np.int32),
              "nearest": np.empty(0, dtype=np.uint64), "k": 1}
     return Sink(mode=mode, counts=np.zeros(tasks, dtype=np.int64), **(empty | given))

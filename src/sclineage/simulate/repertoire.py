@@ -137,7 +137,7 @@ def simulate_repertoire(n_cells: int, *, seed: int, rates: Rates | None = None, 
     rng = np.random.default_rng([seed, crc32(b"repertoire")])
     of_cell = _clone_of_cells(rng, n_cells, rates)
     clones, chains = _receptors(rng, int(of_cell.max()) + 1, rates)
-    n = n_cells + int(round(n_cells * rates.other))
+    n = n_cells + round(n_cells * rates.other)
     truth = pd.DataFrame({"sample": rng.integers(0, n_samples, n), "clone": -1, "clone_2": -1})
     truth.loc[:n_cells - 1, "clone"] = of_cell
     second = np.flatnonzero(rng.random(n_cells) < rates.doublet)
@@ -154,8 +154,8 @@ def simulate_repertoire(n_cells: int, *, seed: int, rates: Rates | None = None, 
 
 def _clone_of_cells(rng: np.random.Generator, n: int, rates: Rates) -> np.ndarray:
     """Clone 0 is the malignant one (if any); then Zipf-sized clones, then clones of one cell."""
-    malignant = int(round(rates.malignant * n))
-    naive = int(round(rates.naive * (n - malignant)))
+    malignant = round(rates.malignant * n)
+    naive = round(rates.naive * (n - malignant))
     memory = n - malignant - naive
     sizes = np.minimum(rng.zipf(rates.zipf, memory + 1), max(memory // 20, 1))
     sizes = sizes[:np.searchsorted(np.cumsum(sizes), memory) + 1]
@@ -236,7 +236,7 @@ def _ambient(rng: np.random.Generator, truth: pd.DataFrame, own: pd.DataFrame, r
 
 def _with_errors(rng: np.random.Generator, seen: pd.DataFrame, n_chains: int, error: float) -> pd.DataFrame:
     """Add up equal chains of a droplet and let some chains shed a child, numbered behind the real chains."""
-    seen = seen.groupby(["cell", "chain"], as_index=False)["umi_count"].sum()
+    seen = seen.groupby(["cell", "chain"])["umi_count"].sum().reset_index()
     shed = seen[(rng.random(len(seen)) < error) & (seen["umi_count"] >= 4).to_numpy()]
     child = shed.assign(umi_count=1, chain=n_chains + shed["chain"])
     return pd.concat([seen, child], ignore_index=True).sort_values(["cell", "chain"], ignore_index=True)
