@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import time
 from pathlib import Path
 from zlib import crc32
 
@@ -59,10 +58,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=20_401)
     parser.add_argument("--out", type=Path, default=RESULTS)
     chosen = parser.parse_args()
-    start = time.perf_counter()
     rows = {name: run_case(case, chosen.draws, chosen.seed + crc32(name.encode())) for name, case in CASES.items()}
     record = {"draws": chosen.draws, "seed": chosen.seed, "prior": PRIOR, "cases": rows, "versions": versions(),
-              "machine": platform.processor() or platform.machine(), "seconds": round(time.perf_counter() - start, 1)}
+              "machine": platform.processor() or platform.machine()}
     write_json(record, chosen.out / "malignancy_adversarial.json")
     with whole(chosen.out / "malignancy_adversarial.md") as part:
         head = (f"Calls of {chosen.draws} simulated clones per case, prior {PRIOR}; rates are assumptions, see "

@@ -280,7 +280,7 @@ def kinds(sequences: list[str], metric: Any, cutoff: int) -> set[int]:
 
 
 def test_the_cost_model_turns_from_brute_force_to_the_index() -> None:
-    few, many = cdr3(30, seed=13), cdr3(3000, seed=13)
+    few, many = unique_cdr3(30), unique_cdr3(3000)
     assert kinds(few, "hamming", 1) == {BRUTE}
     assert SELF in kinds(many, "hamming", 1)
     assert CROSS in kinds(many, "levenshtein", 2)
