@@ -24,6 +24,7 @@ from ._settings import Device, settings
 from .patient import access
 from .patient.access import Data
 
+KERNELS = ("evidence",)  # of the steps below: a device that one of them lacks is refused before anything is read
 WORK = ".sclineage"  # checkpoints and unfinished output, inside the output folder
 Say = Callable[[str], None]
 
@@ -82,6 +83,8 @@ def run(sheet: str | os.PathLike[str], out: str | os.PathLike[str], *, car: str 
     """
     from .patient.api import check, read_sheet
 
+    for kernel in KERNELS:
+        _backend.pick(device, kernel=kernel)
     options = Options(car, tuple(virus), read_config(config), malignant_key, focus, seed,
                       None if config is None or isinstance(config, Mapping) else Path(config))
     faults = check(sheet, car=car, virus=options.virus)
@@ -247,7 +250,7 @@ class _Patient:
             car_status(data, car=self.options.car, unit="clone", population_key="malignant_member",
                        focus=list(access.store(data)["focus"]), fraction_limit=config.fraction_limit,
                        silenced_share=config.silenced_share, doublet_rate=config.doublet_rate,
-                       rng=self.options.seed)
+                       rng=self.options.seed, device=settings.device)
         populations(data)
         return data
 

@@ -1,4 +1,4 @@
-"""Small repertoires written by hand: ``"b1:6"`` is TRB number 1 with 6 UMIs, ``a`` TRA, ``g`` TRG, ``d`` TRD, ``h`` IGH."""
+"""Small repertoires written by hand: ``"b1:6"`` is TRB number 1 with 6 UMIs; ``a`` TRA, ``g`` TRG, ``d`` TRD ..."""
 
 from __future__ import annotations
 

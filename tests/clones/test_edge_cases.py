@@ -42,7 +42,7 @@ def test_doublet_bridge_alone():
 
 
 def test_doublet_of_two_clones_seen_nowhere_else():
-    found = run(background(50) + ["b1 a1 b2 a2"])
+    found = run([*background(50), "b1 a1 b2 a2"])
     cell = found.cells.iloc[-1]
     assert cell["clone_status"] == "doublet"
     assert cell["clone_id"] and cell["clone_id_2"]
@@ -180,6 +180,7 @@ def test_engineered_cells_with_the_beta_of_the_malignant_clone_are_of_that_clone
 def test_gamma_delta_cells_are_no_alpha_beta_clones():
     found = run(["g1 d1"] * 5 + ["b1 a1"] * 3 + ["a1 d1", "a7 d2"] + background(10))
     assert (statuses(found, range(5)) == "no_receptor").all()
+    assert (found.cells["receptor_kind"][:5] == "gamma_delta").all()
     assert not found.cells["has_trb"][:5].any()
     assert one_clone(found, range(5, 8))
 
@@ -264,3 +265,13 @@ def test_unknown_umis():
     assert one_clone(found, range(5))
     assert one_clone(found, range(7, 10))
     assert ids(found, [6])[0] == "" or statuses(found, [6])[0] == "doublet"
+
+
+def test_t_cell_with_b_cell_chains_is_a_doublet():
+    found = run(["b1 a1"] * 5 + ["b1 a1 h1 k1", "b1 a1 k9:1"] + ["h1 k1"] * 10 + background(60))
+    cell = found.cells.iloc[5]
+    assert (cell["clone_status"], cell["clone_id"], cell["clone_id_2"]) == ("doublet", ids(found, [0])[0], "")
+    assert found.cells["receptor_kind"][5] == "alpha_beta+B_cell"
+    assert statuses(found, [6])[0] == "assigned", "one ambient light chain is no B cell"
+    assert (statuses(found, range(7, 17)) == "no_receptor").all()
+    assert found.receptors.set_index("clone_id")["n_cells"][cell["clone_id"]] == 6

@@ -94,6 +94,7 @@ def simulate(library, rng, expression):
                                                                                      part[double])
     total = np.maximum(np.round(total), counts + 1)
     obs = pd.DataFrame({"clone_id": clone, "sample": library.sample, "patient": "sim", "carries": carries,
+                        "foreign": double & carries[partner],
                         "subset": np.where(t_cell, "T", "myeloid"), **library.obs},
                        index=[f"{library.sample}_{i:05d}" for i in range(n)])
     x = sparse.csr_matrix(np.column_stack([counts, total - counts]).astype(np.float32))
@@ -132,53 +133,56 @@ def _tumour(rng, rates, *, carrying=0.15, mixed=0.05, sample="tumor", dominant=N
     return Library(sample, clones, truth, share, rates, obs={"selection": "none", "specimen": "biopsy", **obs})
 
 
+def _sorted_sister(rng, rates):
+    first = _tumour(rng, rates, carrying=0.03, mixed=0.03, dominant=FREE_100)
+    more, truth, share = zipf_clones(rng, singles=250, small=40, medium=10, carrying=1.0, mixed=0.0, prefix="s")
+    return [first, replace(first, sample="sort", rates=between(rng, rates), clones=first.clones | more,
+                           truth=first.truth | truth, share=first.share | share,
+                           obs={"selection": "CAR+", "specimen": "biopsy"})]
+
+
+def _native(rng, rates):
+    dominant = {"dominant": (400, CAR_FREE, 0.0)} | FREE_100
+    return [_tumour(rng, replace(rates, native=1e-4), carrying=0.0, mixed=0.0, dominant=dominant)]
+
+
+def _pre_infusion(rng, rates):
+    clones, truth, share = zipf_clones(rng, singles=300, small=50, medium=10, carrying=0.0, mixed=0.0, prefix="p")
+    return [_tumour(rng, replace(rates, native=5e-5)),
+            Library("pre", clones, truth, share, replace(rates, native=6e-5),
+                    obs={"selection": "none", "specimen": "pre", "day": -10.0})]
+
+
+def _other_day(rng, rates):
+    return [_tumour(rng, rates, carrying=0.01, mixed=0.0, dominant=FREE_100, day=300.0),
+            _tumour(rng, between(rng, rates), sample="early", specimen="blood", day=30.0, carrying=0.3, prefix="e",
+                    dominant={"other": (80, CARRYING, 0.0)})]
+
+
+BUILD = {
+    "base": lambda rng, r: [_tumour(rng, r)],
+    "heavy_doublets": lambda rng, r: [_tumour(rng, replace(r, doublets=0.10), carrying=0.3)],
+    "deep": lambda rng, r: [_tumour(rng, replace(r, depth=9000.0, foreign=0.01), carrying=0.4)],
+    "low_expression": lambda rng, r: [_tumour(rng, replace(r, theta=1.5e-4), carrying=0.3)],
+    "resting": lambda rng, r: [_tumour(rng, r, carrying=0.05, mixed=0.01)],
+    "lognormal": lambda rng, r: [_tumour(rng, replace(r, lognormal=True, tau=0.6))],
+    "mixed": lambda rng, r: [_tumour(rng, r, mixed=0.3)],
+    "sorted_sister": _sorted_sister,
+    "native_no_control": _native,
+    "native_pre_infusion": _pre_infusion,
+    "no_control": lambda rng, r: [_tumour(rng, r, carrying=0.0, mixed=0.0, dominant=FREE_100)],
+    "other_day": _other_day,
+}
+SCENARIOS = tuple(BUILD)
+
+
 def scenario(name, seed):
     """One patient of a named scenario."""
     rng = np.random.default_rng([seed, sum(map(ord, name))])
     rates = replace(Rates(), theta=4e-4 * float(np.exp(rng.normal(0, 0.4))), size=float(rng.uniform(3, 5)),
                     silent=float(rng.uniform(0, 0.05)))
-    if name == "base":
-        libraries = [_tumour(rng, rates)]
-    elif name == "heavy_doublets":
-        libraries = [_tumour(rng, replace(rates, doublets=0.10), carrying=0.3)]
-    elif name == "deep":
-        libraries = [_tumour(rng, replace(rates, depth=9000.0, foreign=0.01), carrying=0.4)]
-    elif name == "low_expression":
-        libraries = [_tumour(rng, replace(rates, theta=1.5e-4), carrying=0.3)]
-    elif name == "resting":
-        libraries = [_tumour(rng, rates, carrying=0.05, mixed=0.01)]
-    elif name == "lognormal":
-        libraries = [_tumour(rng, replace(rates, lognormal=True, tau=0.6))]
-    elif name == "mixed":
-        libraries = [_tumour(rng, rates, mixed=0.3)]
-    elif name == "sorted_sister":
-        first = _tumour(rng, rates, carrying=0.03, mixed=0.03, dominant=FREE_100)
-        sort = replace(first, sample="sort", rates=between(rng, rates), obs={"selection": "CAR+", "specimen": "biopsy"})
-        more, truth, share = zipf_clones(rng, singles=250, small=40, medium=10, carrying=1.0, mixed=0.0, prefix="s")
-        sort = replace(sort, clones=sort.clones | more, truth=sort.truth | truth, share=sort.share | share)
-        libraries = [first, sort]
-    elif name in {"native_no_control", "native_pre_infusion"}:
-        dominant = {"dominant": (400, CAR_FREE, 0.0)} | FREE_100
-        libraries = [_tumour(rng, replace(rates, native=1e-4), carrying=0.0, mixed=0.0, dominant=dominant)]
-        if name == "native_pre_infusion":
-            libraries = [_tumour(rng, replace(rates, native=5e-5))]
-            clones, truth, share = zipf_clones(rng, singles=300, small=50, medium=10, carrying=0.0, mixed=0.0,
-                                               prefix="p")
-            libraries.append(Library("pre", clones, truth, share, replace(rates, native=6e-5),
-                                     obs={"selection": "none", "specimen": "pre", "day": -10.0}))
-    elif name == "no_control":
-        libraries = [_tumour(rng, rates, carrying=0.0, mixed=0.0, dominant=FREE_100)]
-    elif name == "other_day":
-        libraries = [_tumour(rng, rates, carrying=0.01, mixed=0.0, dominant=FREE_100, day=300.0),
-                     _tumour(rng, between(rng, rates), sample="early", specimen="blood", day=30.0, carrying=0.3,
-                             prefix="e", dominant={"other": (80, CARRYING, 0.0)})]
-    else:
-        raise ValueError(name)
-    return patient(libraries, [seed, 7])
+    return patient(BUILD[name](rng, rates), [seed, 7])
 
-
-SCENARIOS = ("base", "heavy_doublets", "deep", "low_expression", "resting", "lognormal", "mixed", "sorted_sister",
-             "native_no_control", "native_pre_infusion", "no_control", "other_day")
 
 NEGATIVE = ("no_clonal_CAR_expression", "CAR_transcript_not_detected", "CAR_DNA_not_detected")
 CARRIES = ("CAR_positive", "CAR_mixed", "CAR_present")
@@ -198,7 +202,6 @@ def score(adata):
     table = adata.uns["sclineage"]["tables"]["car_clones"].set_index("clone_id")
     rows = adata.uns["truth"].join(table, how="inner")
     rows["n"] = rows["car_n_informative"].astype(int)
-    # a clone that only the sort holds: what it has there is what can be known of it
     definite = rows["car_verdict"] != "indeterminate"
     wrong = np.array([is_wrong(v, t) for v, t in zip(rows["car_verdict"], rows["truth"], strict=True)], bool)
     big = rows["n"] >= 5

@@ -61,7 +61,7 @@ def carpall_library(folder, sample):
 def carpall(folder, patient, *, only=None, counting="unknown"):
     """All libraries of a patient (or those whose selection is `only`) as one AnnData."""
     table = carpall_samples(folder)
-    names = [s for s in table.index[table["Patient"] == patient]]
+    names = list(table.index[table["Patient"] == patient])
     parts = [carpall_library(folder, s) for s in names]
     parts = [p for p in parts if only is None or p.obs["selection"].iloc[0] == only]
     adata = ad.concat(parts, join="inner")

@@ -34,7 +34,7 @@ def compile_with_nvrtc(text: str, options: list[str]) -> tuple[bool, str, int]:
     _, program = nvrtc.nvrtcCreateProgram(text.encode(), b"kernel.cu", 0, [], [])
     (error,) = nvrtc.nvrtcCompileProgram(program, len(options), [o.encode() for o in options])
     _, size = nvrtc.nvrtcGetProgramLogSize(program)
-    log = b" " * size
+    log = b" " * (size + 2)  # NVRTC writes into it: never a one-byte object, of which Python keeps a single shared copy
     nvrtc.nvrtcGetProgramLog(program, log)
     cubin = nvrtc.nvrtcGetCUBINSize(program)[1] if error == success else 0
     nvrtc.nvrtcDestroyProgram(program)

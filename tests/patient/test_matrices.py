@@ -109,7 +109,7 @@ def test_a_truncated_mtx_folder(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"matrix\.mtx\.gz"):
             read_matrix(folder, peek=peek)
     matrix.write_bytes(gzip.compress(b"\n".join(gzip.decompress(whole).split(b"\n")[:-20])))
-    with pytest.raises(InputError, match="not a whole Matrix Market file"):
+    with pytest.raises(InputError, match=r"matrix\.mtx\.gz: the file is damaged or cut off"):
         read_matrix(folder)
     matrix.write_bytes(whole)
     (folder / "barcodes.tsv.gz").write_bytes(gzip.compress("\n".join(CELLS[:-1]).encode()))

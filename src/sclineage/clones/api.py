@@ -22,7 +22,7 @@ from .why import why
 
 __all__ = ["clones", "informative", "nesting", "parse_focus", "why"]
 
-COLUMNS = ("clone_id", "clone_posterior", "clone_status", "clone_id_2", "has_trb")
+COLUMNS = ("clone_id", "clone_posterior", "clone_status", "clone_id_2", "has_trb", "receptor_kind")
 
 
 def clones(mdata: Data, *, mode: Literal["posterior", "scirpy"] = "posterior", patient_key: str = "patient",
@@ -53,9 +53,9 @@ def clones(mdata: Data, *, mode: Literal["posterior", "scirpy"] = "posterior", p
     Nothing. Written to ``mdata["airr"].obs[name]`` and ``mdata.obs["airr:" + name]`` (of an AnnData: ``obs[name]``):
     ``clone_id`` (``<patient>:<hash>``, empty without a clone), ``clone_posterior`` (float64, NaN without a statement),
     ``clone_status`` (``_schema.CLONE_STATUSES``; empty for cells of samples without V(D)J data), ``clone_id_2``
-    (second clone of a doublet, likeliest clone of an ambiguous cell), ``has_trb`` (bool). The table ``receptors``,
-    and in ``uns["sclineage"]`` the frames ``receptor_rates`` (per sample), ``clone_aliases`` and
-    ``corrected_chains``.
+    (second clone of a doublet, likeliest clone of an ambiguous cell), ``has_trb`` (bool: a TRB that is not ambient),
+    ``receptor_kind`` (``alpha_beta``, ``gamma_delta``, ``B_cell``, joined by ``+``). The table ``receptors``, and in
+    ``uns["sclineage"]`` the frames ``receptor_rates`` (per sample), ``clone_aliases`` and ``corrected_chains``.
 
     Raises
     ------
@@ -67,8 +67,10 @@ def clones(mdata: Data, *, mode: Literal["posterior", "scirpy"] = "posterior", p
     A clone is nucleated by its TRB (junction nucleotides, V, J); TRA chains attach to it. Every cell is weighed
     between the clones that its chains lead to, a clone of its own, two cells, and ambient chains, with capture,
     ambient and doublet rates estimated per sample. A cell is named only at `threshold`; cells without TRB attach
-    (``attached_dropout``) only when one clone alone explains them, never by an invariant alpha chain. See
-    `sclineage.clones.posterior`.
+    (``attached_dropout``) only when one clone alone explains them, never by an invariant alpha chain. ``assigned``
+    and its kin give P(a cell of the clone is in the droplet); ``doublet`` gives P(it is these two); ``ambiguous``
+    gives P(it is a single cell of ``clone_id_2``). Gamma-delta and B-cell chains name no clone; a T cell with the
+    chains of a B cell is a doublet with an empty second clone. See `sclineage.clones.posterior`.
     """
     if mode not in ("posterior", "scirpy"):
         raise InputError("mode", f"found {mode!r}", "use 'posterior' or 'scirpy'")

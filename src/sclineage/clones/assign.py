@@ -6,6 +6,7 @@ from the posteriors. Cells attach to nuclei; a cell is never a bridge between tw
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,7 +21,6 @@ from .rates import Counts, Rates
 
 ROUNDS = 6
 THRESHOLD = 0.95
-MOST_DOUBLET = 0.2  # posterior of two cells above which a cell is not assigned to one clone; a doublet from 0.5
 COUNTED = ("assigned", "attached_dropout", "ambient_cleaned", "multichain")
 CLONE_WEIGHT = 50.0  # cells of one clone count at most this much in the capture rates
 
@@ -57,7 +57,7 @@ class Assignment:
 
 
 def assign(obs: Observed, *, n_chains: int, n_samples: int, without_chain: np.ndarray, invariant: np.ndarray,
-           threshold: float = THRESHOLD) -> Assignment:
+           other_cell: Callable[[np.ndarray], np.ndarray] | None = None, threshold: float = THRESHOLD) -> Assignment:
     """Assign the cells of one patient to clones.
 
     Parameters
@@ -70,11 +70,14 @@ def assign(obs: Observed, *, n_chains: int, n_samples: int, without_chain: np.nd
         int (S): barcodes of each sample in which no chain was seen.
     invariant
         bool (C): partner chains that never lead to a clone (MAIT, iNKT).
+    other_cell
+        Called with the doublet share per sample; returns, per cell, P(a cell without such receptors is in it, too).
     threshold
         Posterior from which a clone is named.
     """
     fit = _rounds(obs, n_chains, n_samples, without_chain, invariant)
-    cells, keys = _calls(obs, fit, threshold)
+    mixed = np.zeros(obs.sample.size) if other_cell is None else other_cell(fit.rates.doublet)
+    cells, keys = _calls(obs, fit, mixed > 0.5, threshold)
     return Assignment(*_clone_rows(obs, fit, cells, keys, n_chains), fit)
 
 
@@ -113,7 +116,7 @@ def _own_keys(obs: Observed, nuclei: Nuclei, post: Posterior, party: int, clone:
     anchor = _at(nuclei.canonical, anchor)
     mate = _first_owned(obs, post.owner, 1, party)
     here = (clone >= 0) & (_at(nuclei.anchor, clone) == anchor)
-    shared = (anchor >= 0) & (_at(nuclei.anchored, anchor) - here > 0)
+    shared = (anchor >= 0) & (_at(nuclei.owned, anchor) - here > 0)
     return Keys(np.where(shared & (mate < 0), -1, anchor), np.where(shared, mate, -1))
 
 
@@ -193,15 +196,17 @@ def _isin_sorted(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return codes[at] == values
 
 
-def _calls(obs: Observed, fit: Fit, threshold: float) -> tuple[pd.DataFrame, tuple[Keys, Keys]]:
+def _calls(obs: Observed, fit: Fit, mixed: np.ndarray, threshold: float) -> tuple[pd.DataFrame, tuple[Keys, Keys]]:
     """Status and posterior of every cell, and the keys of the clones it names (first and second)."""
     post, nuclei = fit.post, fit.nuclei
     first, second = _named(obs, fit, 1), _named(obs, fit, 2)
     n_owned = [np.bincount(obs.cell[(post.owner == 1) & (obs.locus == k)], minlength=obs.sample.size) for k in (0, 1)]
     foreign = np.bincount(obs.cell[post.owner == 0], minlength=obs.sample.size) > 0
     single = np.isin(post.kind, (SINGLE, NEW)) & (first.anchor >= 0) & (post.p_holds >= threshold)
-    single &= (post.p_doublet <= MOST_DOUBLET) & ((n_owned[0] > 0) | _telling(obs, post, nuclei))
+    single &= (post.p_doublet <= 0.5) & ((n_owned[0] > 0) | _telling(obs, post, nuclei))
     doublet = (post.kind == PAIR) & (post.p_doublet > 0.5) & ((first.anchor >= 0) | (second.anchor >= 0))
+    second = Keys(*(np.where(doublet, s, -1) for s in second))
+    doublet |= mixed & single
     status = np.select(
         [np.diff(obs.ptr) == 0, doublet, ~single, n_owned[0] == 0, foreign, np.maximum(*n_owned) > 2],
         ["no_receptor", "doublet", "ambiguous", "attached_dropout", "ambient_cleaned", "multichain"], "assigned")
@@ -210,9 +215,8 @@ def _calls(obs: Observed, fit: Fit, threshold: float) -> tuple[pd.DataFrame, tup
     guess, p_guess = _guess(nuclei, post, first)
     unsure = status == "ambiguous"
     p = np.where(unsure, p_guess, np.where(status == "no_receptor", np.nan,
-                                                np.where(doublet, post.p, post.p_holds)))
-    none = np.full(obs.sample.size, -1)
-    second = Keys(*(np.where(unsure, g, np.where(doublet, s, none)) for g, s in zip(guess, second, strict=True)))
+                                                np.where(post.kind == PAIR, post.p, post.p_holds)))
+    second = Keys(*(np.where(unsure, g, s) for g, s in zip(guess, second, strict=True)))
     first = Keys(*(np.where(unsure | (status == "no_receptor"), -1, f) for f in first))
     anchor = np.zeros(obs.sample.size, bool)
     anchor[obs.cell[(obs.locus == 0) & (post.own >= 0.5)]] = True

@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 
 from .. import _schema
+from .airr import records
+from .normalise import chain_table
+from .other import receptor_kind
 
 _SCRATCH = "_sclineage_clonotype"
 
@@ -50,7 +53,8 @@ def scirpy_clones(airr: Any, *, airr_key: str, receptor_arms: str, dual_ir: str,
     has = ids != ""
     cells = pd.DataFrame({
         "clone_id": ids, "clone_posterior": np.nan, "clone_status": np.where(has, "assigned", "no_receptor"),
-        "clone_id_2": "", "has_trb": chains["VDJ_1_junction"].notna().to_numpy()})
+        "clone_id_2": "", "has_trb": chains["VDJ_1_junction"].notna().to_numpy(),
+        "receptor_kind": receptor_kind(chain_table(records(airr.obsm[airr_key])), airr.n_obs)})
     cells["clone_status"] = cells["clone_status"].astype(object)
     return cells, {"receptors": _table(chains, ids, patient)}
 

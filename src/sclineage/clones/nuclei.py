@@ -20,7 +20,7 @@ MIN_SHARE = 0.10  # of the clone's cells with a partner chain that must show a p
 SURE_P = 1e-3  # P(the ambient alone puts a chain into that many cells of the clone)
 SPLIT_PRIOR = 0.01  # prior that two partner sets of one anchor are two clones
 SISTER_PRIOR = 0.005  # share of cells that share the anchor with a clone but are not of it
-DUAL = 0.2  # share of clones with two productive partner chains
+SECOND = np.array([0.01, 0.2])  # share of clones with two productive chains: anchor, partner; before the data speak
 DOUBLE = 0.04  # share of cells that are two, where only the order of magnitude matters
 MIN_TOGETHER, MIN_OF_RARER, MIN_OF_COMMONER = 3, 0.30, 0.05  # two anchors of one clone
 
@@ -49,9 +49,11 @@ class Nuclei(NamedTuple):
         float64 (C): P(a new rearrangement equals the chain).
     canonical
         int64 (C): the anchor that a second anchor chain of a clone stands for, else the chain itself.
-    anchored, sister, seen, owned
-        float64 (C): cells of clones with this anchor; share of such cells that are no member of the main one; cells
-        that show the chain at all, and as a chain of their clone.
+    sister, seen, owned
+        float64 (C): share of the cells of clones with this anchor that are no member of the main one; cells that show
+        the chain at all, and as a chain of their clone.
+    second
+        float64 (2): share of clones with a second anchor, a second partner chain.
     total
         float64: assigned cells.
     """
@@ -73,10 +75,10 @@ class Nuclei(NamedTuple):
     listed: np.ndarray
     chance: np.ndarray
     canonical: np.ndarray
-    anchored: np.ndarray
     sister: np.ndarray
     seen: np.ndarray
     owned: np.ndarray
+    second: np.ndarray
     total: float
 
 
@@ -238,7 +240,7 @@ def log_odds_dual(only_a: np.ndarray, only_b: np.ndarray, both: np.ndarray, n: n
     def captured(k: np.ndarray) -> np.ndarray:
         return betaln(alpha + k, beta + n - k) - betaln(alpha, beta)
 
-    dual = np.log(DUAL) + captured(only_a + both) + captured(only_b + both)
+    dual = np.log(SECOND[1]) + captured(only_a + both) + captured(only_b + both)
     shares = betaln(only_a + both / 2 + 1, only_b + both / 2 + 1)
     two = np.log(SPLIT_PRIOR) + shares + captured(only_a + only_b + both) + both * np.log(DOUBLE)
     return dual - two
@@ -321,8 +323,19 @@ def _assemble(obs: Observed, mine: np.ndarray, about: tuple, canonical: np.ndarr
         lift=_lift(support, size[k], locus, bearing[k], capture), sample_key=sample_key,
         sample_count=sample_count.astype(np.float64), of_ptr=_ptr(chain[leads], n_chains), of_clone=k[leads][order],
         listed=np.bincount(chain[support >= 2], minlength=n_chains),
-        chance=_chance(chain, locus, n_clones, invariant, obs), canonical=canonical, anchored=anchored,
-        sister=_sister(anchor, partner, size, anchored, n_chains), seen=per_chain(obs.chain), owned=per_chain(obs.chain[mine & has[obs.cell]]), total=float(has.sum()))
+        chance=_chance(chain, locus, n_clones, invariant, obs), canonical=canonical,
+        sister=_sister(anchor, partner, size, anchored, n_chains), seen=per_chain(obs.chain),
+        owned=per_chain(obs.chain[mine & has[obs.cell]]), second=_second(known, bearing), total=float(has.sum()))
+
+
+def _second(known: pd.DataFrame, bearing: np.ndarray) -> np.ndarray:
+    """Share of clones with two chains of a locus, from clones large enough to show both, shrunk with 50 clones."""
+    out = SECOND.copy()
+    for locus in range(2):
+        large = np.flatnonzero(bearing[:, locus] >= 4)
+        chains = np.bincount(known.loc[known["locus"] == locus, "clone"], minlength=len(bearing))
+        out[locus] = ((chains[large] >= 2).sum() + 50 * SECOND[locus]) / (large.size + 50)
+    return out
 
 
 def _ptr(rows: np.ndarray, n: int) -> np.ndarray:

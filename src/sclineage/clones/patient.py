@@ -12,6 +12,7 @@ from .chains import ChainList, identify
 from .correct import correct
 from .ids import clone_ids
 from .observed import observe
+from .other import beside_b_cell, receptor_kind
 
 ANCHOR, PARTNER = "TRB", "TRA"
 _MAIT_J = frozenset({"TRAJ33", "TRAJ12", "TRAJ20"})
@@ -24,7 +25,7 @@ class PatientClones:
     Attributes
     ----------
     cells
-        Columns clone_id, clone_posterior, clone_status, clone_id_2, has_trb; one row per cell.
+        Columns clone_id, clone_posterior, clone_status, clone_id_2, has_trb, receptor_kind; one row per cell.
     receptors
         Columns of ``_schema.RECEPTORS``.
     rates
@@ -68,10 +69,15 @@ def patient_clones(table: pd.DataFrame, *, patient: str, sample: np.ndarray, n_s
     locus = (chains.frame["locus"] == PARTNER).to_numpy(np.int64)
     obs = observe(rows, locus, sample)
     without = np.bincount(sample[np.diff(obs.ptr) == 0], minlength=n_samples)
+    kinds = receptor_kind(table, sample.size)
+
+    def beside(doublet: np.ndarray) -> np.ndarray:
+        return beside_b_cell(table, sample, doublet)
+
     found = assign(obs, n_chains=len(chains), n_samples=n_samples, without_chain=without,
-                   invariant=invariant(chains), threshold=threshold)
+                   invariant=invariant(chains), other_cell=beside, threshold=threshold)
     ids, aliases = clone_ids(patient, found.clones, chains.frame)
-    return PatientClones(_cell_columns(found, ids), _receptors(patient, found, ids, chains),
+    return PatientClones(_cell_columns(found, ids).assign(receptor_kind=kinds), _receptors(patient, found, ids, chains),
                          _rates(found, obs.sample, np.diff(obs.ptr) > 0, obs, n_samples),
                          pd.concat([aliases, _child_aliases(patient, found, ids, chains, collapsed)],
                                    ignore_index=True), _corrected(collapsed, chains))

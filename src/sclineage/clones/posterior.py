@@ -21,7 +21,6 @@ from .observed import MOST_CHAINS, Observed
 from .rates import Rates
 
 MOST_CLONES = 6  # candidates per cell; the largest stay
-SECOND = np.array([0.01, 0.2])  # share of clones with a second productive chain: TRB, TRA
 STRAY = 0.5  # cells that a sight of a chain without its clone counts for
 SMOOTH = 5.0  # cells that the patient's frequency of a clone counts for in each sample
 NONE, SINGLE, NEW, PAIR = 0, 1, 2, 3
@@ -64,6 +63,33 @@ class Posterior(NamedTuple):
     own: np.ndarray
 
 
+class Room(NamedTuple):
+    """Working room of one cell: what its parties (candidate clones, then a clone of its own) say of its entries.
+
+    Attributes
+    ----------
+    party, prior, base, holds
+        Per party: clone, prior, P(its unowned known chains are unseen), mass of the hypotheses that hold it.
+    term, extra, slot
+        Per party and entry, and per party, locus and rank: see `_fill_clone`.
+    ambient, part, way, trial, used
+        Per entry: factor as ambient, mass in which it is owned, likeliest owner, owner tried; extra chains used.
+    """
+
+    party: np.ndarray
+    prior: np.ndarray
+    base: np.ndarray
+    holds: np.ndarray
+    term: np.ndarray
+    extra: np.ndarray
+    slot: np.ndarray
+    ambient: np.ndarray
+    part: np.ndarray
+    way: np.ndarray
+    trial: np.ndarray
+    used: np.ndarray
+
+
 def posterior(obs: Observed, nuclei: Nuclei, rates: Rates, assigned: np.ndarray, mine: np.ndarray,
               n_samples: int) -> Posterior:
     """Posterior of all cells given the clones and rates of the last round.
@@ -91,10 +117,15 @@ def posterior(obs: Observed, nuclei: Nuclei, rates: Rates, assigned: np.ndarray,
 @njit(cache=True)
 def _all_cells(obs, nuclei, rates, assigned, mine, n_samples, kind, first, second, clone,  # type: ignore[no-untyped-def]
                p, p_doublet, p_new, p_none, p_clone, p_holds, owner, own):
+    parties = MOST_CLONES + 1
+    room = Room(np.zeros(parties, np.int64), np.zeros(parties), np.zeros(parties), np.zeros(parties),
+                np.zeros((parties, MOST_CHAINS)), np.zeros((parties, MOST_CHAINS), np.uint8),
+                np.zeros((parties, 2, 3)), np.zeros(MOST_CHAINS), np.zeros(MOST_CHAINS),
+                np.zeros(MOST_CHAINS, np.int64), np.zeros(MOST_CHAINS, np.int64), np.zeros((2, 2), np.int64))
     for i in range(obs.sample.size):
         lo, hi = obs.ptr[i], obs.ptr[i + 1]
         if hi > lo:
-            _one_cell(obs, nuclei, rates, assigned, mine, n_samples, i, kind, first, second, clone, p,
+            _one_cell(obs, nuclei, rates, assigned, mine, n_samples, i, room, kind, first, second, clone, p,
                       p_doublet, p_new, p_none, p_clone, p_holds, owner[lo:hi], own[lo:hi])
 
 
@@ -177,7 +208,7 @@ def _fill_clone(obs, nuclei, rates, assigned, mine, i, c, term, extra, slot):  #
     for locus in range(2):
         lost = 1.0 - rates.capture[s, locus]
         unseen = lost ** (bearing[locus] - (left_out and _shows(obs, mine, lo, hi, locus)))
-        base *= _slots(locus, lost, unseen, known[locus], slot)
+        base *= _slots(locus, lost, unseen, known[locus], nuclei.second[locus], slot)
     return base
 
 
@@ -200,22 +231,22 @@ def _shows(obs, mine, lo, hi, locus):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _slots(locus, lost, unseen, known, slot):  # type: ignore[no-untyped-def]
+def _slots(locus, lost, unseen, known, second, slot):  # type: ignore[no-untyped-def]
     """Factors of a clone's chains beyond the known ones. Returns the factor when none of the locus is known or owned.
 
     `unseen`: P(the clone's other cells show none of such a chain).
     """
     if known == 0:
-        slot[locus, 0], slot[locus, 1] = unseen / lost, SECOND[locus] * unseen
+        slot[locus, 0], slot[locus, 1] = unseen / lost, second * unseen
     else:
-        slot[locus, 0] = SECOND[locus] * unseen * (1.0 if known == 1 else 0.05)
+        slot[locus, 0] = second * unseen * (1.0 if known == 1 else 0.05)
         slot[locus, 1] = 1e-3 * slot[locus, 0]
     slot[locus, 2] = 1e-3 * slot[locus, 1]
     return lost if known == 0 else 1.0
 
 
 @njit(cache=True)
-def _fill_new(obs, nuclei, rates, assigned, mine, i, term, extra, slot):  # type: ignore[no-untyped-def]
+def _fill_new(obs, nuclei, rates, mine, i, term, extra, slot):  # type: ignore[no-untyped-def]
     """The same for a clone that no other cell shows."""
     lo, hi, s = obs.ptr[i], obs.ptr[i + 1], obs.sample[i]
     extra[:] = 1
@@ -224,45 +255,43 @@ def _fill_new(obs, nuclei, rates, assigned, mine, i, term, extra, slot):  # type
         locus, chain = obs.locus[e], obs.chain[e]
         chance = _chance(nuclei, chain, mine[e], rates.new[s])
         if locus == 0:  # cells that share the beta but not the alpha: sisters before the alpha rearranged
-            anchor = nuclei.canonical[chain]
-            others = nuclei.anchored[anchor] - (assigned[i] >= 0 and nuclei.anchor[assigned[i]] == anchor)
-            chance += nuclei.sister[anchor] * max(others, 0) / max(nuclei.total, 1.0) / rates.new[s]
+            others = max(nuclei.owned[chain] - mine[e], 0.0)
+            chance += nuclei.sister[nuclei.canonical[chain]] * others / max(nuclei.total, 1.0) / rates.new[s]
         term[e - lo] = rates.capture[s, locus] * rates.own_umi[s, locus, obs.umi_class[e]] * chance
     for locus in range(2):
         lost = 1.0 - rates.capture[s, locus]
         base *= lost
         slot[locus, 0] = 1.0 / lost
-        slot[locus, 1] = SECOND[locus]
-        slot[locus, 2] = 0.05 * SECOND[locus]
+        slot[locus, 1] = nuclei.second[locus]
+        slot[locus, 2] = 0.05 * nuclei.second[locus]
     return base
 
 
 @njit(cache=True)
-def _mass(a, b, n, locus, ambient, term, extra, slot, own, owner):  # type: ignore[no-untyped-def]
+def _mass(a, b, n, locus, room):  # type: ignore[no-untyped-def]
     """Sum over all ways to share n entries between party a, party b (-1: none) and the ambient; see the module.
 
-    `own` receives, per entry, the part of the sum in which it is not ambient; `owner` the likeliest way to share:
+    `room.part` receives, per entry, the part of the sum in which it is not ambient; `room.way` the likeliest way:
     0 ambient, 1 party a, 2 party b.
     """
     sources = 2 if b < 0 else 3
-    total, most = 0.0, 0.0
-    used = np.zeros((2, 2), np.int64)
-    way = np.zeros(MOST_CHAINS, np.int64)
-    own[:] = 0.0
+    total, most, used, trial = 0.0, 0.0, room.used, room.trial
+    room.part[:n] = 0.0
+    room.way[:n] = 0
     for code in range(sources ** n):
         rest, w, n_a, n_b = code, 1.0, 0, 0
         used[:] = 0
         for e in range(n):
             source = rest % sources
             rest //= sources
-            way[e] = source
+            trial[e] = source
             if source == 0:
-                w *= ambient[e]
+                w *= room.ambient[e]
                 continue
             party = a if source == 1 else b
-            w *= term[party, e]
-            if extra[party, e]:
-                w *= slot[party, locus[e], min(used[source - 1, locus[e]], 2)]
+            w *= room.term[party, e]
+            if room.extra[party, e]:
+                w *= room.slot[party, locus[e], min(used[source - 1, locus[e]], 2)]
                 used[source - 1, locus[e]] += 1
             n_a += source == 1
             n_b += source == 2
@@ -270,35 +299,37 @@ def _mass(a, b, n, locus, ambient, term, extra, slot, own, owner):  # type: igno
             continue
         total += w
         for e in range(n):
-            if way[e] > 0:
-                own[e] += w
+            if trial[e] > 0:
+                room.part[e] += w
         if w > most:
             most = w
-            for e in range(n):
-                owner[e] = way[e]
+            room.way[:n] = trial[:n]
     return total
 
 
 @njit(cache=True)
-def _fill_parties(obs, nuclei, rates, assigned, mine, n_samples, i, party, prior, base, term, extra, slot):  # type: ignore[no-untyped-def]
+def _fill_parties(obs, nuclei, rates, assigned, mine, n_samples, i, room):  # type: ignore[no-untyped-def]
     """Candidates of cell i, and behind them the clone of its own: prior, base and terms. Returns their number."""
     s = obs.sample[i]
-    n_clones = _candidates(obs, nuclei, assigned, i, party)
+    n_clones = _candidates(obs, nuclei, assigned, i, room.party)
+    room.holds[:] = 0.0
     for k in range(n_clones):
-        own = 1.0 if assigned[i] == party[k] else 0.0
-        prior[k] = _clone_frequency(nuclei, party[k], s, own, rates.n[s], n_samples)
-        base[k] = _fill_clone(obs, nuclei, rates, assigned, mine, i, party[k], term[k], extra[k], slot[k])
-    prior[n_clones] = rates.new[s]
-    base[n_clones] = _fill_new(obs, nuclei, rates, assigned, mine, i, term[n_clones], extra[n_clones], slot[n_clones])
+        own = 1.0 if assigned[i] == room.party[k] else 0.0
+        room.prior[k] = _clone_frequency(nuclei, room.party[k], s, own, rates.n[s], n_samples)
+        room.base[k] = _fill_clone(obs, nuclei, rates, assigned, mine, i, room.party[k], room.term[k], room.extra[k],
+                                   room.slot[k])
+    k = n_clones
+    room.prior[k] = rates.new[s]
+    room.base[k] = _fill_new(obs, nuclei, rates, mine, i, room.term[k], room.extra[k], room.slot[k])
     return n_clones
 
 
 @njit(cache=True)
-def _ambient_terms(obs, rates, i, ambient):  # type: ignore[no-untyped-def]
+def _ambient_terms(obs, rates, i, n, ambient):  # type: ignore[no-untyped-def]
     """Factor of each entry as ambient, into `ambient`. Returns the likelihood that all are, with its prior."""
     s, lo = obs.sample[i], obs.ptr[i]
     nothing = rates.none[s]
-    for e in range(ambient.size):
+    for e in range(n):
         umi = rates.ambient_umi[s, obs.umi_class[lo + e]]
         ambient[e] = rates.ambient[s, obs.locus[lo + e]] * obs.share[lo + e] * umi
         nothing *= ambient[e]
@@ -306,16 +337,13 @@ def _ambient_terms(obs, rates, i, ambient):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _one_cell(obs, nuclei, rates, assigned, mine, n_samples, i, kind, first, second, clone, p,  # type: ignore[no-untyped-def]
+def _one_cell(obs, nuclei, rates, assigned, mine, n_samples, i, room, kind, first, second, clone, p,  # type: ignore[no-untyped-def]
               p_doublet, p_new, p_none, p_clone, p_holds, owner, own):
     n, locus, delta = owner.size, obs.locus[obs.ptr[i]:obs.ptr[i + 1]], rates.doublet[obs.sample[i]]
-    party, prior, base = np.full(MOST_CLONES, -1, np.int64), np.zeros(MOST_CLONES + 1), np.zeros(MOST_CLONES + 1)
-    term, extra = np.zeros((MOST_CLONES + 1, n)), np.zeros((MOST_CLONES + 1, n), np.uint8)
-    slot, ambient, part, way = np.zeros((MOST_CLONES + 1, 2, 3)), np.empty(n), np.empty(n), np.zeros(n, np.int64)
-    holds, lead = np.zeros(MOST_CLONES + 1), 0
-    last = _fill_parties(obs, nuclei, rates, assigned, mine, n_samples, i, party, prior, base, term, extra, slot)
-    nothing = _ambient_terms(obs, rates, i, ambient)
-    total, doublets, best, best_a, best_b, top = nothing, 0.0, nothing, -1, -1, 0.0
+    last = _fill_parties(obs, nuclei, rates, assigned, mine, n_samples, i, room)
+    nothing = _ambient_terms(obs, rates, i, n, room.ambient)
+    total, doublets, best, best_a, best_b, top, lead = nothing, 0.0, nothing, -1, -1, 0.0, 0
+    party, prior, base, holds, way = room.party, room.prior, room.base, room.holds, room.way[:n]
     for b in range(-1, last + 1):  # single cells first: b = -1
         for a in range(last + 1):
             if b >= 0 and (b < a or n < 2 or (b == a and a < last)):
@@ -323,9 +351,9 @@ def _one_cell(obs, nuclei, rates, assigned, mine, n_samples, i, kind, first, sec
             weight = prior[a] * base[a]
             if b >= 0:
                 weight *= delta * prior[b] * base[b] * (1.0 if a == b else 2.0)
-            w = weight * _mass(a, b, n, locus, ambient, term, extra, slot, part, way)
+            w = weight * _mass(a, b, n, locus, room)
             total += w
-            own += weight * part
+            own += weight * room.part[:n]
             holds[a] += w * (a < last or b < 0 or way[lead] > 0)
             if w > best:
                 best, best_a, best_b = w, a, b

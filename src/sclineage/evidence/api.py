@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,9 @@ from ..patient import access
 from ..patient.access import Data
 from .virus_api import virus_status as virus_status
 from .virus_api import virus_table as virus_table
+
+if TYPE_CHECKING:
+    from .car import Patient, Result
 
 SAMPLE_COLUMNS = ("specimen", "gem_well", "day", "selection", "chemistry", "car_counting", "car_fraction",
                   "car_fraction_n", "role", "car", "segment_seen")
@@ -251,8 +255,9 @@ def _empties(data: Data, own: Mapping[str, Mapping[str, tuple[str, ...]] | None]
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
-def _write(data: Data, cells: pd.DataFrame, results: list) -> None:
+def _write(data: Data, cells: pd.DataFrame, results: list[tuple[Patient, Result]]) -> None:
     from .. import _schema as schema
+    from . import tables
 
     n = data.n_obs
     columns: dict[str, np.ndarray] = {c: np.full(n, np.nan) for c in ("car_umi", "car_bg_expected", "car_p",
@@ -274,6 +279,7 @@ def _write(data: Data, cells: pd.DataFrame, results: list) -> None:
         frames = [f for f in frames if len(f)] or [schema.empty(name)]
         access.put_table(data, name, pd.concat(frames, ignore_index=True))
     stored = access.store(data)
-    stored["car_samples"] = pd.concat([r.samples for _, r in results]).sort_index(kind="stable") if results else None
-    stored["car_what_if"] = pd.concat([r.what_if for _, r in results], ignore_index=True) if results else None
-    stored["car_fit"] = pd.concat([r.fitted for _, r in results], ignore_index=True) if results else None
+    parts = [r for _, r in results]
+    stored["car_samples"] = pd.concat([tables.no_samples(), *(r.samples for r in parts)]).sort_index(kind="stable")
+    stored["car_what_if"] = pd.concat([tables.no_what_if(), *(r.what_if for r in parts)], ignore_index=True)
+    stored["car_fit"] = pd.concat([tables.parameters("", []), *(r.fitted for r in parts)], ignore_index=True)

@@ -21,6 +21,7 @@ CONTENT, CONTENT_WITH_EMPTIES = 0.003, 0.01  # foreign share of a cell's CAR mol
 SIZE = 5.0  # NB size of the background where it was not measured
 WIDE = 0.6  # log-sd of the background where it was not measured
 BORROWED = 0.4  # least log-sd of a background that was measured in another library
+ETA_UMI = 10  # CAR UMIs of a control from which its doublet share stands alone
 ETA_STARTS = (0.01, 0.04, 0.12)
 
 
@@ -132,7 +133,9 @@ def fit(control: Histogram, prior: Background, *, theta: float, size: float, t_c
     tries = [simplex_search(loss, [*centre[:2], logit(eta), centre[3]]) for eta in (prior.eta, *ETA_STARTS)]
     best = min(tries, key=lambda found: found[1])[0]
     spread = min(float(np.hypot(0.15, 1 / np.sqrt(control.umi + 1))), WIDE)
-    return Background(float(np.exp(best[0])), float(np.exp(best[1])), 0.0, min(expit(best[2]), 0.5),
+    # with few UMIs the mode of the doublet share lies far below its mean
+    eta = expit(best[2]) if control.umi >= ETA_UMI else np.sqrt(expit(best[2]) * prior.eta)
+    return Background(float(np.exp(best[0])), float(np.exp(best[1])), 0.0, min(float(eta), 0.5),
                       max(float(np.exp(best[3])), 0.5), spread, "negative_control", t_cells)
 
 

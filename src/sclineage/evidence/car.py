@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from . import fit, limits, panel, products, statements, tables, units
-from .controls import Controls, measure
+from . import fit, panel, products, statements, tables, units
+from .controls import measure
 from .design import OPEN, Cells, Design, settle_controls
-from .fit import Fitted, Options
-from .identify import CLEAR
+from .fit import Options
+from .keys import make_keys
 from .library import Library
 from .panel import Panel
 from .statements import Context, Statements
@@ -132,8 +132,8 @@ def assess_patient(patient: Patient, options: Options, focus: list[str] | None =
     per_cell = cell_table(patient, context, parts, said)
     per_cell["car_product"] = products.of_cells(patient, parts, per_cell)
     return Result(per_cell, clones.assign(car_product=products.of_clones(patient, clones)), rows.table,
-                  tables.samples(design, cells, fitted.libraries, context), tables.what_if(patient, context, parts, rows, chosen),
-                  tables.parameters(patient.name, libraries))
+                  tables.samples(design, cells, fitted.libraries, context),
+                  tables.what_if(patient, context, parts, rows, chosen), tables.parameters(patient.name, libraries))
 
 
 def _focus(patient: Patient, rows: tables.CloneRows, focus: list[str] | None) -> list[int]:
@@ -202,11 +202,6 @@ def _not_t(lib: Library, depth: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Probability of cells that are not T cells: a doublet explains their CAR, so they are never called."""
     if depth.size == 0:
         return np.empty(0)
-    from .keys import make_keys
-
     keys = make_keys(depth, count)
     other = replace(lib, keys=keys, background=replace(lib.background, mt=0.0))
     return np.minimum(units.single_cells(other.loglik()[:, 1], lib.weights, OTHER_CELL_SHARE), 0.949)[keys.of_cell]
-
-
-__all__ = ["CLASSES", "CLEAR", "Controls", "Fitted", "Partition", "Patient", "Result", "assess_patient", "partition"]

@@ -28,7 +28,7 @@ class Controls:
     own
         float64 (libraries, 2): carrying cells and CAR UMIs of the GEM well's carrying clones.
     part
-        float64 (libraries, clones, 2) as a mapping library -> (clone codes, values): a clone's share of `own`.
+        Per library, clone code -> (cells, UMIs): what each carrying clone contributes to `own`.
     declared
         bool (libraries,): a declared control in the same GEM well.
     paired
@@ -89,8 +89,8 @@ def _silent(design: Design, cells: Cells) -> dict[str, bool]:
     for i, name in enumerate(design.names):
         mask = (cells.sample == i) & cells.positive & cells.usable & cells.t_cell
         if mask.sum() >= SILENT_CELLS:
-            fraction = design.table.loc[name, "car_fraction"]
-            expected = 1.0 if np.isnan(fraction) else max(float(fraction), 0.0)
+            fraction = design.number(name, "car_fraction")
+            expected = 1.0 if np.isnan(fraction) else fraction
             out[name] = bool((cells.count[mask] > 0).mean() < SILENT_SHARE * expected or not cells.count[mask].any())
     return out
 
@@ -111,11 +111,11 @@ def measure(design: Design, cells: Cells, panel: Panel, fitted: Fitted, n_clones
     enough = (own[:, 0] >= MIN_CELLS) & (own[:, 1] >= MIN_UMI)
     declared, paired, silent = (np.zeros(len(names), bool) for _ in range(3))
     for i, name in enumerate(names):
-        declared[i] = any(_positive(cells, design, s) and design.table.loc[s, "gem_well"] == wells[i] for s in known)
+        declared[i] = any(_positive(cells, design, s) and design.word(s, "gem_well") == wells[i] for s in known)
         paired[i] = (any(enough[j] and design.paired(name, other) for j, other in enumerate(names))
                      or any(_lends(design, cells, s, name) for s in known))
         quiet = [s for s, no_car in silent_of.items() if no_car]
-        here = any(design.table.loc[s, "gem_well"] == wells[i] for s in quiet)
+        here = any(design.word(s, "gem_well") == wells[i] for s in quiet)
         away = any(design.same(s, name, ("chemistry",)) for s in quiet)
         silent[i] = here or (away and not (enough[i] or declared[i]))
         if silent[i]:
@@ -131,7 +131,7 @@ def _lends(design: Design, cells: Cells, control: str, sample: str) -> bool:
     """Whether a declared control, or a sample of known CAR+ share, measures capture for another well's sample."""
     if not design.same(control, sample, ("chemistry",)):
         return False
-    if np.isfinite(design.table.loc[control, "car_fraction"]) and design.table.loc[control, "kind"] == "none":
+    if design.known_share(control):
         return True
-    days = design.table.loc[[control, sample], "day"]
-    return _positive(cells, design, control) and (days.isna().any() or days.nunique() == 1)
+    one, two = design.number(control, "day"), design.number(sample, "day")
+    return _positive(cells, design, control) and bool(np.isnan(one) or np.isnan(two) or one == two)

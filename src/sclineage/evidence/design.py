@@ -90,6 +90,18 @@ class Design:
         """Sample names, in order."""
         return [str(n) for n in self.table.index]
 
+    def number(self, sample: str, column: str) -> float:
+        """A numeric column of a sample, NaN where unknown."""
+        return float(self.table[column].to_numpy(np.float64)[self.names.index(sample)])
+
+    def word(self, sample: str, column: str) -> str:
+        """A text column of a sample."""
+        return str(self.table[column].to_numpy(object)[self.names.index(sample)])
+
+    def known_share(self, sample: str) -> bool:
+        """Whether the sample is unsorted and its share of CAR+ T cells is known."""
+        return bool(np.isfinite(self.number(sample, "car_fraction"))) and self.word(sample, "kind") == "none"
+
     def same(self, a: str, b: str, columns: tuple[str, ...]) -> bool:
         """Whether two samples agree in `columns` (two unknown days or chemistries agree)."""
         one, two = self.table.loc[a, list(columns)], self.table.loc[b, list(columns)]

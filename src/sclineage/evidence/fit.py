@@ -57,8 +57,8 @@ def _empties(design: Design, samples: list[str]) -> tuple[int, int] | None:
 def _elsewhere(design: Design, cells: Cells, sample: str) -> tuple[float, float] | None:
     """Misassignment in CAR-free T cells of other wells with the same chemistry."""
     names = design.names
-    well = design.table.loc[sample, "gem_well"]
-    donors = [i for i, n in enumerate(names) if design.table.loc[n, "gem_well"] != well
+    well = design.word(sample, "gem_well")
+    donors = [i for i, n in enumerate(names) if design.word(n, "gem_well") != well
               and design.same(n, sample, ("chemistry",))]
     mask = cells.usable & cells.t_cell & cells.negative & np.isin(cells.sample, donors)
     return bg.misassignment(histogram(cells, mask)) if mask.sum() >= bg.MIN_CONTROL_CELLS else None
@@ -99,7 +99,7 @@ class Fitted:
 
 def _declared_share(design: Design, sample: str) -> tuple[float, float]:
     """Beta parameters of the carrying share of a control sample."""
-    fraction, n = design.table.loc[sample, ["car_fraction", "car_fraction_n"]]
+    fraction, n = design.number(sample, "car_fraction"), design.number(sample, "car_fraction_n")
     if np.isnan(fraction):
         return 4.0, 1.0
     n = 100.0 if np.isnan(n) else n
@@ -111,8 +111,7 @@ def _declared(design: Design, cells: Cells, backgrounds: dict[str, Background]) 
     out = {}
     for i, name in enumerate(design.names):
         here = cells.usable & cells.t_cell & ~cells.negative & (cells.sample == i)
-        known = np.isfinite(design.table.loc[name, "car_fraction"]) and design.table.loc[name, "kind"] == "none"
-        mask = here if known else here & cells.positive
+        mask = here if design.known_share(name) else here & cells.positive
         if mask.any():
             part = histogram(cells, mask)
             guess = signal.first_guess(part, backgrounds[name], ThetaPrior())
@@ -130,8 +129,8 @@ def _centre(values: list[tuple[float, float]]) -> float:
 
 def theta_prior(design: Design, sample: str, fitted: Fitted) -> ThetaPrior:
     """What is known of a sample's theta from elsewhere, the nearest source first."""
-    well = design.table.loc[sample, "gem_well"]
-    own = [s for s in sorted(fitted.declared) if design.table.loc[s, "gem_well"] == well]
+    well = design.word(sample, "gem_well")
+    own = [s for s in sorted(fitted.declared) if design.word(s, "gem_well") == well]
     if own:
         return ThetaPrior(_centre([(fitted.declared[s][0], 0.0) for s in own]), signal.WITHIN_WELL, "same_library")
     known = {s: (lib.signal.theta, lib.signal.spread) for s, lib in fitted.libraries.items()

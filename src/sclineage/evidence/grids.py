@@ -82,6 +82,13 @@ def _log(weights: np.ndarray) -> np.ndarray:
         return np.log(weights / weights.sum())
 
 
+@lru_cache(maxsize=2048)
+def null_weights(eta: float) -> np.ndarray:
+    """Log weights of H0 on `W` for a mean doublet share: a clone's own is eta times Gamma(2, 1/2), at most 0.5."""
+    null = np.minimum(eta * _unit_gamma(64), ETA_CAP)
+    return _log(_on_grid(null, np.ones(null.size)))
+
+
 @lru_cache(maxsize=512)
 def hypotheses(eta: float, silent: float) -> Hypotheses:
     """Weights of H0, H1 and H2 on w for a library's doublet share and mean silent share.
@@ -89,12 +96,10 @@ def hypotheses(eta: float, silent: float) -> Hypotheses:
     Parameters
     ----------
     eta
-        Mean share of cells with a carrying partner; a clone's own is eta times Gamma(2, 1/2), at most 0.5.
+        Mean share of cells with a carrying partner.
     silent
         Mean of the silent share, itself Beta(8 silent, 8 (1 - silent)).
     """
-    null = np.minimum(eta * _unit_gamma(64), ETA_CAP)
-    weights0 = _on_grid(null, np.ones(null.size))
     sigma, doublet = np.meshgrid(_silent(silent, 64), np.minimum(eta * _unit_gamma(16), ETA_CAP))
     weights1 = _on_grid((1 - sigma) + sigma * doublet, np.ones(sigma.shape))
     per_bin = (np.arange(4) + 0.5) / 4
@@ -108,7 +113,7 @@ def hypotheses(eta: float, silent: float) -> Hypotheses:
     np.add.at(joint, (left + 1, bins), high)
     weights2 = joint.sum(axis=1)
     share = joint / np.where(weights2 > 0, weights2, 1.0)[:, None]
-    return Hypotheses(np.stack([_log(weights0), _log(weights1), _log(weights2)]), share)
+    return Hypotheses(np.stack([null_weights(eta), _log(weights1), _log(weights2)]), share)
 
 
 def log_expression(tau: float, tail: float) -> np.ndarray:

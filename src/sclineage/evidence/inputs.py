@@ -53,7 +53,7 @@ def sample_rows(names: Sequence[str], given: pd.DataFrame, *, positive: Sequence
     seen = table["segment_seen"] if "segment_seen" in table else pd.Series(True, index=table.index)
     out["segment_seen"] = seen.astype(object).where(seen.notna(), True).astype(bool)
     for column in ("empty_droplets", "empty_umi"):
-        out[column] = table[column] if column in table else np.nan
+        out[column] = table.get(column, np.nan)
     both = out.index[out["positive"] & out["negative"]]
     if len(both):
         raise InputError("samples", f"{both[0]!r} is declared both a positive and a negative control",

@@ -19,7 +19,7 @@ DEFAULT_SM, DEFAULT_TAU = np.array([0.0, 1.0, 0.0, 0.0]), np.array([0.0, 0, 0, 1
 MIN_CLONES = 20  # clones of five cells or more, below which the spread of expression is not fitted
 MAX_CLONES = 400
 ETA_FACTORS = 2.0 ** np.arange(-2, 5)
-ETA_SD, ETA_SD_MEASURED = 1.0, 0.7  # log-sd of the doublet share around its expectation, or around a control's
+ETA_SD = 1.0  # log-sd of the doublet share around its expectation
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,8 @@ class Library:
         NB size within a clone.
     sm, tau
         Posterior weights over `grids.SM` and `grids.TAU`.
+    doublets
+        Share of cells with a carrying partner.
     hypotheses
         float64 (5, 3): share of H0, H1, H2 per stratum.
     carrying
@@ -93,6 +95,7 @@ class Library:
     theta_prior: ThetaPrior
     sm: np.ndarray
     tau: np.ndarray
+    doublets: units.Doublets
     hypotheses: np.ndarray
     carrying: float = 0.0
     p_clear: float = 1.0
@@ -103,7 +106,7 @@ class Library:
     @property
     def weights(self) -> units.Weights:
         """Weights of the hypotheses in this library."""
-        return units.weights(eta=self.background.eta, sm=self.sm, tau=self.tau, spread=self.signal.spread)
+        return units.weights(doublets=self.doublets, sm=self.sm, tau=self.tau, spread=self.signal.spread)
 
     def loglik(self, *, background: Background | None = None, bins: np.ndarray | None = None,
                counts: np.ndarray | None = None) -> np.ndarray:
@@ -125,7 +128,7 @@ def start(name: str, depth: np.ndarray, count: np.ndarray, clone: np.ndarray, ba
     keys = make_keys(depth, count)
     guess = signal.first_guess(keys.histogram(), background, theta_prior)
     return Library(name, keys, make_rows(keys, clone), background, guess, guess.size, theta_prior, DEFAULT_SM,
-                   DEFAULT_TAU, np.tile(prior.BASE, (len(prior.STRATA), 1)))
+                   DEFAULT_TAU, units.Doublets.known(background.eta), np.tile(prior.BASE, (len(prior.STRATA), 1)))
 
 
 def row_evidence(library: Library, *, background: Background | None = None,
@@ -159,27 +162,26 @@ def _large(rows: Rows) -> np.ndarray:
 
 
 def doublet_share(library: Library, *, device: Device | None = "cpu") -> Library:
-    """Share of cells with a carrying partner, by type-II maximum likelihood over the clones, around what was expected.
+    """Posterior of the share of cells with a carrying partner from the clones, around what the background says.
 
-    Clones without the CAR show the library's doublets; the geometric mean over the posterior is kept.
+    Clones without the CAR show the library's doublets, so their number is learnt even without a control.
     """
     rows, large = library.rows, _large(library.rows)
-    if large.size == 0:
-        return library
     etas = np.clip(library.background.eta * ETA_FACTORS, 1e-4, grids.ETA_CAP)
-    parts = [units.weights(eta=float(e), sm=library.sm, tau=library.tau, spread=library.signal.spread) for e in etas]
-    found = kernel.evidence(rows.sets.take(large), library.table(), device=device,
-                            log_w=np.concatenate([part.log_w[:3] for part in parts])[None],
-                            log_g=grids.log_background_weights()[None])
-    shares, logs = library.hypotheses[rows.strata[large]], np.empty(etas.size)
-    for i, part in enumerate(parts):
-        three = np.column_stack([found[:, 3 * i, -1], logsumexp(found[:, 3 * i + 1, :-1] + part.log_m, axis=1),
-                                 logsumexp(found[:, 3 * i + 2, :-1] + part.log_m, axis=1)])
-        logs[i] = prior.log_evidence(three, shares, np.ones(large.size))
-    logs -= 0.5 * (np.log(ETA_FACTORS) / (ETA_SD_MEASURED if library.background.source == "negative_control"
-                                          else ETA_SD)) ** 2
-    eta = float(np.exp((np.exp(logs - logsumexp(logs)) * np.log(etas)).sum()))
-    return replace(library, background=replace(library.background, eta=eta))
+    logs = -0.5 * (np.log(ETA_FACTORS) / ETA_SD) ** 2
+    if large.size:
+        parts = [units.weights(doublets=units.Doublets.known(float(e)), sm=library.sm, tau=library.tau,
+                               spread=library.signal.spread) for e in etas]
+        found = kernel.evidence(rows.sets.take(large), library.table(), device=device,
+                                log_w=np.concatenate([part.log_w[:3] for part in parts])[None],
+                                log_g=grids.log_background_weights()[None])
+        shares = library.hypotheses[rows.strata[large]]
+        for i, part in enumerate(parts):
+            three = np.column_stack([found[:, 3 * i, -1], logsumexp(found[:, 3 * i + 1, :-1] + part.log_m, axis=1),
+                                     logsumexp(found[:, 3 * i + 2, :-1] + part.log_m, axis=1)])
+            logs[i] += prior.log_evidence(three, shares, np.ones(large.size))
+    known = units.Doublets(etas, np.exp(logs - logsumexp(logs)))
+    return replace(library, doublets=known, background=replace(library.background, eta=known.centre))
 
 
 def spread_of_expression(library: Library, *, device: Device | None = "cpu") -> Library:

@@ -61,7 +61,8 @@ def _interpolate(values: np.ndarray, log_m: np.ndarray, at: float) -> np.ndarray
 
 def _moved(lib: Library, theta: float, background: float, doublets: float) -> Library:
     eta = min(lib.background.eta * doublets, grids.ETA_CAP)
-    return replace(lib, signal=replace(lib.signal, theta=lib.signal.theta * theta),
+    more = units.Doublets(np.minimum(lib.doublets.eta * doublets, grids.ETA_CAP), lib.doublets.share)
+    return replace(lib, doublets=more, signal=replace(lib.signal, theta=lib.signal.theta * theta),
                    background=replace(lib.background.scaled(background), eta=eta))
 
 

@@ -131,8 +131,9 @@ def _weights_of(panel: Panel, members: tuple[int, ...]) -> Weights:
         return libs[0].weights
     share = np.array([lib.keys.of_cell.size for lib in libs], np.float64)
     share /= share.sum()
-    return units.weights(eta=float(share @ [lib.background.eta for lib in libs]),
-                         sm=share @ np.stack([lib.sm for lib in libs]),
+    doublets = units.Doublets(np.concatenate([lib.doublets.eta for lib in libs]),
+                              np.concatenate([s * lib.doublets.share for s, lib in zip(share, libs, strict=True)]))
+    return units.weights(doublets=doublets, sm=share @ np.stack([lib.sm for lib in libs]),
                          tau=share @ np.stack([lib.tau for lib in libs]),
                          spread=float(np.sqrt(share @ [lib.signal.spread**2 for lib in libs])))
 

@@ -7,7 +7,7 @@ from scipy.special import logsumexp
 
 STRATA = ("no clone", "1", "2-4", "5-20", ">20")
 FLOOR = np.array([0.02, 0.02, 0.05])
-BASE = np.array([0.5, 0.25, 0.25])
+BASE = np.array([0.5, 0.4, 0.1])
 BASE_WEIGHT, GLOBAL_WEIGHT = 5.0, 20.0
 MIXED_WEIGHT = 5.0  # clones' worth of `BASE` in the mixed share of carrying clones
 

@@ -130,4 +130,4 @@ def make(context: Context, code: np.ndarray, n_units: int, *, is_open: np.ndarra
     for values in (mean, low, high):
         values[empty] = np.nan
     return Statements(found, said, why, mean, low, high, np.where(empty, np.nan, verdict.bayes_factor(found)),
-                      ctl.carries(found), np.where(is_open, support.strength, ctl.NONE), controlled)
+                      verdict.carrying(found, is_open), np.where(is_open, support.strength, ctl.NONE), controlled)

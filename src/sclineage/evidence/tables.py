@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from .. import _schema as schema
-from . import background as bg
 from . import controls as ctl
 from . import grids, limits, signal, statements, verdict
 from .design import OPEN, Cells, Design
@@ -206,11 +205,16 @@ def _clone_flags(context: Context, parts: Partition, said: Statements, unit: int
     return out
 
 
+def no_what_if() -> pd.DataFrame:
+    """What-if table without a row."""
+    return pd.DataFrame({c: pd.Series(dtype=object if c in WHAT_IF[:3] else np.float64) for c in WHAT_IF})
+
+
 def what_if(patient: Patient, context: Context, parts: Partition, rows: CloneRows, focus: list[int]) -> pd.DataFrame:
     """Verdicts of focus clones under other parameters."""
     chosen = np.flatnonzero(np.isin(parts.clone, focus))
     if chosen.size == 0:
-        return pd.DataFrame({c: pd.Series(dtype=object if c in WHAT_IF[:3] else np.float64) for c in WHAT_IF})
+        return no_what_if()
     compact = np.full(parts.clone.size, -1, np.int64)
     compact[chosen] = np.arange(chosen.size)
     code = np.where(parts.code >= 0, compact[np.maximum(parts.code, 0)], -1)
@@ -246,7 +250,16 @@ def samples(design: Design, cells: Cells, libraries: dict[str, Library], context
         if here.any() and not design.table["depth_known"].to_numpy(dtype=bool)[i]:
             design.flag(name, "depth_unknown")
         rows[name] = row | {"flags": ";".join(design.flags.get(name, []))}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=[*CAR_SAMPLE_COLUMNS, "flags"])
+    frame = pd.DataFrame({c: [row[c] for row in rows.values()] for c in (*CAR_SAMPLE_COLUMNS, "flags")},
+                         index=pd.Index(list(rows), dtype=object))
+    return frame.astype({c: no_samples()[c].dtype for c in frame.columns})
+
+
+def no_samples() -> pd.DataFrame:
+    """Per-sample table without a row."""
+    kinds = {c.name: object if c.dtype == "str" else np.float64 for c in schema.SAMPLES}
+    return pd.DataFrame({c: pd.Series(dtype=kinds[c]) for c in (*CAR_SAMPLE_COLUMNS, "flags")},
+                        index=pd.Index([], dtype=object))
 
 
 def _fill_sample(row: dict[str, object], design: Design, context: Context, lib: Library) -> None:
@@ -272,14 +285,19 @@ def _fill_sample(row: dict[str, object], design: Design, context: Context, lib: 
 
 def parameters(patient: str, libraries: list[Library]) -> pd.DataFrame:
     """Fitted parameters per library."""
-    return pd.DataFrame([{
-        "patient": patient, "sample": lib.name, "alpha": lib.background.alpha, "beta": lib.background.beta,
-        "mt": lib.background.mt, "eta": lib.background.eta, "background_size": min(lib.background.size, 1e6),
-        "background_spread": lib.background.spread, "theta": lib.signal.theta, "size": lib.size,
-        "sigma": lib.signal.sigma, "theta_spread": lib.signal.spread, "tau": float(lib.tau @ grids.TAU),
-        "silent": float(lib.sm @ grids.SM), "carrying": lib.carrying, "p_clear": lib.p_clear,
-        "default_background": lib.background.source == "prior" and lib.background.size == bg.SIZE,
-    } for lib in libraries])
+    columns = {
+        "patient": [patient] * len(libraries), "sample": [lib.name for lib in libraries],
+        "alpha": [lib.background.alpha for lib in libraries], "beta": [lib.background.beta for lib in libraries],
+        "mt": [lib.background.mt for lib in libraries], "eta": [lib.background.eta for lib in libraries],
+        "background_size": [min(lib.background.size, 1e6) for lib in libraries],
+        "background_spread": [lib.background.spread for lib in libraries],
+        "theta": [lib.signal.theta for lib in libraries], "size": [lib.size for lib in libraries],
+        "sigma": [lib.signal.sigma for lib in libraries], "theta_spread": [lib.signal.spread for lib in libraries],
+        "tau": [float(lib.tau @ grids.TAU) for lib in libraries],
+        "silent": [float(lib.sm @ grids.SM) for lib in libraries],
+        "carrying": [lib.carrying for lib in libraries], "p_clear": [lib.p_clear for lib in libraries]}
+    words = ("patient", "sample")
+    return pd.DataFrame({k: pd.Series(v, dtype=object if k in words else np.float64) for k, v in columns.items()})
 
 
 def nothing(patient: Patient) -> Result:
@@ -298,5 +316,4 @@ def nothing(patient: Patient) -> Result:
                              "car_product": ""})
     rows = schema.empty("clone_car")
     table = samples(patient.design, cells, {}, None)
-    empty = pd.DataFrame({c: pd.Series(dtype=object if c in WHAT_IF[:3] else np.float64) for c in WHAT_IF})
-    return Result(per_cell, frame, rows, table, empty, parameters(patient.name, []))
+    return Result(per_cell, frame, rows, table, no_what_if(), parameters(patient.name, []))

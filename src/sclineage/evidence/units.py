@@ -46,26 +46,50 @@ def _mix(logs: list[np.ndarray], shares: np.ndarray) -> np.ndarray:
         return logsumexp(np.stack(logs) + np.log(shares).reshape(-1, *[1] * logs[0].ndim), axis=0)
 
 
-def weights(*, eta: float, sm: np.ndarray, tau: np.ndarray, spread: float) -> Weights:
+class Doublets(NamedTuple):
+    """What is known of a library's mean share of cells with a carrying partner.
+
+    Attributes
+    ----------
+    eta, share
+        float64 (points,): possible values and their posterior weights.
+    """
+
+    eta: np.ndarray
+    share: np.ndarray
+
+    @property
+    def centre(self) -> float:
+        """Geometric mean."""
+        return float(np.exp((self.share * np.log(self.eta)).sum()))
+
+    @classmethod
+    def known(cls, eta: float) -> Doublets:
+        """One value for sure."""
+        return cls(np.array([min(max(eta, 1e-4), grids.ETA_CAP)]), np.ones(1))
+
+
+def weights(*, doublets: Doublets, sm: np.ndarray, tau: np.ndarray, spread: float) -> Weights:
     """Weights of the hypotheses.
 
     Parameters
     ----------
-    eta
+    doublets
         Mean share of cells with a carrying partner.
     sm, tau
         Posterior weights over `grids.SM` and `grids.TAU`.
     spread
         Log-sd of theta that is left open; widens the expression prior.
     """
-    eta = float(np.clip(eta, 1e-4, grids.ETA_CAP))
+    eta = doublets.centre
     parts = [grids.hypotheses(eta, float(value)) for value in grids.SM]
     reference = grids.hypotheses(eta, grids.REFERENCE_SM)
     second = np.stack([np.exp(part.log_w[2]) * share for part, share in zip(parts, sm, strict=True)])
     total = second.sum(axis=0)
     f_given_w = sum((part.f_given_w * row[:, None] for part, row in zip(parts, second, strict=True)),
                     np.zeros_like(reference.f_given_w)) / np.where(total > 0, total, 1.0)[:, None]
-    log_w = np.stack([reference.log_w[0], _mix([p.log_w[1] for p in parts], sm), _mix([p.log_w[2] for p in parts], sm),
+    null = _mix([grids.null_weights(float(e)) for e in doublets.eta], doublets.share)
+    log_w = np.stack([null, _mix([p.log_w[1] for p in parts], sm), _mix([p.log_w[2] for p in parts], sm),
                       reference.log_w[1], reference.log_w[2]])
     widths = np.hypot(grids.TAU, spread)
     log_m = _mix([grids.log_expression(t, grids.TAIL) for t in widths], tau)

@@ -11,6 +11,7 @@ from . import controls
 from .panel import Assessed, blocked
 
 SURE, DECADES, RESOLVED = 0.95, 1.3, 0.5  # posterior; log10 Bayes factor; log10 ratio of clonal to mixed
+TWO_SIDED = 0.975  # posterior at which the 95 % interval of the share of carrying members leaves 0, or is 1
 MIN_NEGATIVE_CELLS = 4
 BACKGROUND_LIMIT = 0.25  # misassigned reads per carrying cell's reads, above which absence means nothing
 POISSON_TAIL = 0.01
@@ -64,6 +65,11 @@ def bayes_factor(found: Assessed) -> np.ndarray:
                     found.evidence.log10_bf)
 
 
+def carrying(found: Assessed, is_open: np.ndarray) -> np.ndarray:
+    """Units with carrying members; of unselected cells, the 95 % interval of their share must exclude none as well."""
+    return controls.carries(found) & (~is_open | (found.posterior.state[:, 0] <= 1 - TWO_SIDED))
+
+
 def words(found: Assessed, support: Support, high: np.ndarray, *, is_open: np.ndarray,
           limit: float) -> tuple[np.ndarray, np.ndarray]:
     """Verdict and reason of every unit.
@@ -82,13 +88,13 @@ def words(found: Assessed, support: Support, high: np.ndarray, *, is_open: np.nd
     Two object arrays of `_schema.CAR_VERDICTS` and `_schema.CAR_REASONS` (empty for definite verdicts).
     """
     state, evidence = found.posterior.state, found.evidence
-    carrying = controls.carries(found)
+    some = carrying(found, is_open)
     ratio = (evidence.reference[:, 1] - evidence.reference[:, 2]) / np.log(10)
-    clonal = carrying & is_open & (state[:, 1] >= SURE) & (ratio >= RESOLVED)
-    mixed = carrying & is_open & (state[:, 2] >= SURE) & (ratio <= -RESOLVED)
-    negative = support.core & is_open & (support.strength > controls.NONE) & ~carrying
+    clonal = some & is_open & (state[:, 1] >= TWO_SIDED) & (ratio >= RESOLVED)
+    mixed = some & is_open & (state[:, 2] >= SURE) & (ratio <= -RESOLVED)
+    negative = support.core & is_open & (support.strength > controls.NONE) & ~some
     rare = np.maximum(high, 3 * found.eta) <= limit
-    verdict = np.select([clonal, mixed, carrying, negative & rare, negative],
+    verdict = np.select([clonal, mixed, some, negative & rare, negative],
                         ["CAR_positive", "CAR_mixed", "CAR_present", "CAR_transcript_not_detected",
                          "no_clonal_CAR_expression"], "indeterminate").astype(object)
     reason = np.where(verdict == "indeterminate", reasons(found, support), "").astype(object)

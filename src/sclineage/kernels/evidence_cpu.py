@@ -71,14 +71,14 @@ def _fill_depth(mean, signal, size, background_size, g, m, shares, share_weights
 
 
 @njit(cache=True, parallel=True)
-def fill_likelihoods(background, signal, size, background_size, g, m, shares, share_weights, out):  # type: ignore[no-untyped-def]  # noqa: E501
+def fill_likelihoods(background, signal, size, background_size, g, m, shares, share_weights, out):  # type: ignore[no-untyped-def]
     """Log-likelihoods of every count at every depth; one depth per iteration."""
     for d in prange(background.size):
         _fill_depth(background[d], signal[d], size, background_size, g, m, shares, share_weights, out[d])
 
 
 @njit(cache=True)
-def fill_likelihoods_serial(background, signal, size, background_size, g, m, shares, share_weights, out):  # type: ignore[no-untyped-def]  # noqa: E501
+def fill_likelihoods_serial(background, signal, size, background_size, g, m, shares, share_weights, out):  # type: ignore[no-untyped-def]
     """The same in one thread: for the small calls inside fits, where starting threads costs more than the work."""
     for d in range(background.size):
         _fill_depth(background[d], signal[d], size, background_size, g, m, shares, share_weights, out[d])
@@ -149,7 +149,7 @@ def fill_evidence(indptr, keys, counts, table, log_g, log_w, group, out):  # typ
 
 
 @njit(cache=True, parallel=True)
-def fill_posterior(indptr, keys, counts, table, log_g, log_w, log_m, group, out_w, out_m):  # type: ignore[no-untyped-def]  # noqa: E501
+def fill_posterior(indptr, keys, counts, table, log_g, log_w, log_m, group, out_w, out_m):  # type: ignore[no-untyped-def]
     """Posterior of w and of m under every carrying hypothesis; one clone per iteration."""
     for k in prange(indptr.size - 1):
         columns, points = log_m.shape[1], table.shape[3]

@@ -15,11 +15,11 @@ from .._errors import InputError, nearest
 from .features import feature_table
 from .matrices import PEEK, Matrix, as_counts, describe, open_h5
 from .spec import HUMAN_ID
+from .text import reading
 
 ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "ensembl", "feature_id")
 NAME_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "gene_name", "symbol")
 TYPE_COLUMNS = ("feature_types", "feature_type")
-_READ_ERRORS = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError)
 
 
 def read_anndata(path: Path, *, obs: str = "", peek: bool = False) -> Matrix:
@@ -33,15 +33,14 @@ def read_anndata(path: Path, *, obs: str = "", peek: bool = False) -> Matrix:
         Nothing or more than one thing there is counts (the message lists what was found), ``column=value`` matches
         nothing, or the file cannot be read.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # files of old anndata versions are fine
-            return _read(path, _open(path), obs, peek)
-    except _READ_ERRORS as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(path, f"the AnnData file cannot be read ({type(error).__name__}: {error})",
-                         "write it again with a current anndata") from None
+    with reading(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # files of old anndata versions are fine
+        if path.is_dir():
+            import zarr
+
+            return _read(path, zarr.open_group(str(path), mode="r"), obs, peek)
+        with open_h5(path) as store:
+            return _read(path, store, obs, peek)
 
 
 def _read(path: Path, store: Any, obs: str, peek: bool) -> Matrix:  # noqa: FBT001
@@ -54,14 +53,6 @@ def _read(path: Path, store: Any, obs: str, peek: bool) -> Matrix:  # noqa: FBT0
     var = read_elem(store["raw/var"] if source == "raw" else store["var"])
     barcodes = table.index.astype(str).to_numpy(dtype=object)[rows]
     return Matrix(path, as_counts(path, counts, source), barcodes, _features(var), source)
-
-
-def _open(path: Path) -> Any:
-    if path.is_dir():
-        import zarr
-
-        return zarr.open_group(str(path), mode="r")
-    return open_h5(path)
 
 
 def _picked(path: Path, table: pd.DataFrame, obs: str) -> np.ndarray:

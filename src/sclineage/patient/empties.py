@@ -13,6 +13,7 @@ from .._errors import InputError
 from .barcodes import match
 from .features import GENE_EXPRESSION
 from .matrices import open_h5, require_counts, tenx_features, tenx_group
+from .text import reading
 
 LEAST, MOST = 10, 100  # UMIs of a barcode that counts as an empty droplet
 BLOCK = 20_000_000  # stored entries read at once
@@ -42,14 +43,8 @@ def read_empties(path: str | Path, *, cells: Sequence[str] | np.ndarray, feature
         Not a 10x h5, not counts, or no barcode in that range (a filtered matrix).
     """
     path = Path(path)
-    with open_h5(path) as file:
-        group = tenx_group(path, file)
-        try:
-            return _summed(path, group, cells, features)
-        except (OSError, ValueError, IndexError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(path, f"the file is damaged ({error})", "copy or download it again") from None
+    with open_h5(path) as file, reading(path):
+        return _summed(path, tenx_group(path, file), cells, features)
 
 
 def _summed(path: Path, group: h5py.Group, cells: Sequence[str] | np.ndarray,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import itertools
 import warnings
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from scipy import sparse
 from .._errors import InputError
 from .barcodes import require_unique
 from .features import ANTIBODY, GENE_EXPRESSION, feature_table, require_human
-from .text import read_table, require_file
+from .text import read_table, reading, require_file
 
 PEEK = 200  # cells whose counts are looked at when only the header is wanted
 _RAW = "give the raw counts (filtered_feature_bc_matrix as Cell Ranger wrote it)"
@@ -100,7 +99,7 @@ def _reader(path: Path) -> Callable[[Path, str, bool], Matrix]:
     if path.is_dir():
         return _anndata if any((path / n).exists() for n in (".zgroup", "zarr.json", ".zattrs")) else _mtx
     require_file(path)
-    with open_h5(path) as file:
+    with open_h5(path) as file, reading(path):
         if "X" in file or ("obs" in file and "var" in file):
             return _anndata
         if "barcode_idx" in file:
@@ -125,24 +124,25 @@ def open_h5(path: Path) -> h5py.File:
 
 # --- 10x h5 ----------------------------------------------------------------------------------------------------------
 def _tenx(path: Path, obs: str, peek: bool) -> Matrix:  # noqa: FBT001
-    try:
+    with reading(path):
         with open_h5(path) as file:
             group = tenx_group(path, file)
             features, barcodes = tenx_features(group), group["barcodes"].asstr()[:].astype(object)
-            indptr = group["indptr"][: PEEK + 1] if peek else group["indptr"][:]
-            start = require_counts(path, group["data"][: indptr[min(PEEK, len(indptr) - 1)]], "matrix")
-            if peek:
-                parts = (start, group["indices"][: indptr[-1]], indptr)
-                counts = sparse.csr_matrix(parts, shape=(len(indptr) - 1, len(features)))
-        if not peek:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # repeated names are handled by `union`, repeated barcodes refused
-                counts = sc.read_10x_h5(path, gex_only=False).X
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(path, f"the 10x matrix cannot be read ({error})", "copy or download it again") from None
+            start = _first_cells(path, group, len(features))
+            described = group["indptr"].shape[0] - 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # repeated names are handled by `union`, repeated barcodes refused
+            counts = start if peek else sc.read_10x_h5(path, gex_only=False).X
+    if described != len(barcodes):
+        raise InputError(path, f"{len(barcodes)} barcodes for {described} cells", "copy or download it again")
     return Matrix(path, as_counts(path, counts, "matrix"), barcodes, features)
+
+
+def _first_cells(path: Path, group: h5py.Group, width: int) -> sparse.csr_matrix:
+    """Counts of the first cells, before the whole matrix is read: scanpy stores integers as float32 unasked."""
+    indptr = group["indptr"][: PEEK + 1]
+    values = require_counts(path, group["data"][: indptr[-1]], "matrix")
+    return sparse.csr_matrix((values, group["indices"][: indptr[-1]], indptr), shape=(len(indptr) - 1, width))
 
 
 def tenx_group(path: Path, file: h5py.File) -> h5py.Group:
@@ -209,23 +209,19 @@ def read_mtx(path: Path, *, peek: bool = False) -> sparse.coo_matrix:
     require_file(path)
     if peek:
         return _mtx_head(path)
-    try:
+    with reading(path):
         return sparse.coo_matrix(scipy.io.mmread(str(path)))
-    except (ValueError, OSError, EOFError, StopIteration) as error:
-        raise InputError(path, f"not a whole Matrix Market file ({error})", "copy or download it again") from None
 
 
 def _mtx_head(path: Path, entries: int = 100_000) -> sparse.coo_matrix:
     """Shape and first entries of a Matrix Market file."""
-    try:
+    with reading(path):
         with _opened(path) as handle:
             lines = [line for line in itertools.islice(handle, entries) if line.strip() and not line.startswith("%")]
         rows, columns = (int(v) for v in lines[0].split()[:2])
         head = np.array([line.split()[:3] for line in lines[1:]], dtype=float).reshape(-1, 3)
-    except (ValueError, IndexError, OSError, EOFError, zlib.error) as error:
-        raise InputError(path, f"not a Matrix Market file ({error})", "copy or download it again") from None
-    where = (head[:, 0].astype(int) - 1, head[:, 1].astype(int) - 1)
-    return sparse.coo_matrix((head[:, 2], where), shape=(rows, columns))
+        where = (head[:, 0].astype(int) - 1, head[:, 1].astype(int) - 1)
+        return sparse.coo_matrix((head[:, 2], where), shape=(rows, columns))
 
 
 def _opened(path: Path) -> IO[str]:
@@ -262,7 +258,9 @@ def require_counts(file: object, values: np.ndarray, place: str) -> np.ndarray:
 
 def as_counts(file: object, matrix: object, place: str) -> sparse.csr_matrix:
     """Matrix as int32 CSR with sorted indices and no stored zero; `InputError` when its values are not counts."""
-    rows = sparse.csr_matrix(matrix)
+    with reading(str(file)):
+        rows = sparse.csr_matrix(matrix)
+        rows.check_format(full_check=True)  # indices of a damaged file would read foreign memory
     require_counts(file, rows.data, place)
     rows = sparse.csr_matrix(rows.astype(np.int32))
     rows.sum_duplicates()

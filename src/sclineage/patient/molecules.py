@@ -13,7 +13,7 @@ import pandas as pd
 
 from .._errors import InputError
 from .matrices import open_h5
-from .text import read_table, read_text, require_columns, require_file, whole_numbers
+from .text import read_table, read_text, reading, require_columns, require_file, whole_numbers
 
 COLUMNS = ("barcode", "umi", "feature", "reads")
 Pick = Callable[[pd.DataFrame], Collection[str]]
@@ -102,26 +102,19 @@ def _declared(path: Path) -> list[str]:
         return []
     from anndata.io import read_elem
 
-    with open_h5(beside) as file:
-        try:
-            return [str(v) for v in read_elem(file["var"]).index]
-        except (OSError, KeyError, ValueError) as error:
-            raise InputError(beside, f"the feature list cannot be read ({error})",
-                             "count again, or move the table to another folder") from None
+    with open_h5(beside) as file, reading(beside):
+        return [str(v) for v in read_elem(file["var"]).index]
 
 
 def _molecule_info(path: Path, name: str, wanted: Pick | None) -> MoleculeTable:
     """Wanted features of a Cell Ranger (>= 3) ``molecule_info.h5``: its rows are distinct molecules already."""
-    with open_h5(path) as file:
+    with open_h5(path) as file, reading(path):
         missing = [d for d in ("barcodes", "barcode_idx", "feature_idx", "gem_group", "features/name", "features/id")
                    if d not in file]
         if missing:
             raise InputError(path, f"no {missing[0]!r} in the file",
                              "give a molecule_info.h5 of Cell Ranger 3 or later")
-        try:
-            return _wanted_molecules(path, file, name, wanted)
-        except (OSError, ValueError, IndexError) as error:
-            raise InputError(path, f"the file is damaged ({error})", "copy or download it again") from None
+        return _wanted_molecules(path, file, name, wanted)
 
 
 def _wanted_molecules(path: Path, file: h5py.File, name: str, wanted: Pick | None) -> MoleculeTable:

@@ -8,6 +8,8 @@ import io
 import os
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,23 @@ def require_file(path: str | os.PathLike[str], *, folder: bool = False) -> Path:
     if not folder and path.stat().st_size == 0:
         raise InputError(path, "the file is empty (0 bytes)", _COPY)
     return path
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn whatever breaks while a library reads a file into an `InputError` that names the file.
+
+    A damaged HDF5, zarr or gzip file may raise nearly anything, private classes of the libraries included; the cause is
+    kept for ``--debug``.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(path, "the file does not fit into memory, or is damaged", _COPY) from error
+    except Exception as error:
+        raise InputError(path, f"the file is damaged or cut off ({type(error).__name__}: {error})", _COPY) from error
 
 
 def _siblings(path: Path) -> str:

@@ -18,8 +18,8 @@ def fraietta() -> Plan:
     libraries = (product(350, 150, Group("CAR_T_CD8", 4, "expanded", car=1.0)),
                  Library("blood_d120", (Group("CAR_T_CD8", 450, "expanded", car=1.0), *car_t(100), *t_cells(300),
                                         *other_cells(150)), row, CarModel(theta=5e-4), empties=1500))
-    return Plan(libraries, (Focus("expanded", "CAR_T_CD8"),), (verdict("CAR_positive", focus="expanded"),
-                                                                _benign_call("expanded")))
+    return Plan(libraries, (Focus("expanded", "CAR_T_CD8"),), (
+        verdict("CAR_positive|CAR_present", focus="expanded"), _benign_call("expanded")))
 
 
 def reactive_cmv() -> Plan:

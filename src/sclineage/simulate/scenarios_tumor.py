@@ -26,7 +26,7 @@ def car_positive_lymphoma() -> Plan:
     """CAR+ lymphoma of a pre-existing clone that was transduced; CD3 lost, neither CD4 nor CD8."""
     libraries = (apheresis(early=6), product(300, 150, Group("", 12, TUMOR, car=1.0)),
                  tumor_library(600, car=1.0, day=35), sorted_sister(200, day=35))
-    answers = (malignant(), verdict("CAR_positive"), older("yes"))
+    answers = (malignant(), verdict("CAR_positive|CAR_present"), older("yes"))
     return Plan(libraries, tumor_focus(population="CD4_memory", aberration=CD3_LOSS, strength=0.8), answers,
                 sites=sites())
 
@@ -134,6 +134,6 @@ def two_products() -> Plan:
                     tisa)
     second = product(250, 100, features=axi)
     libraries = (first, second, tumor_library(400, car=1.0, features=axi))
-    answers = (verdict("CAR_positive"), Answer("which product", "AXI|unresolved", "clones", "car_product", TUMOR))
+    answers = (verdict("CAR_positive|CAR_present"), Answer("which product", "AXI|unresolved", "clones", "car_product", TUMOR))
     return Plan(libraries, (Focus(TUMOR, "CD4_memory", CD3_LOSS),), answers, sites=sites(),
                 arguments={"car": f"AXI={CAR}+AXI_TAIL,TISA={CAR}+TISA_TAIL"})

@@ -1,0 +1,61 @@
+"""Receptors that make no alpha-beta clone: gamma-delta and B-cell chains. Recorded, and used against doublets.
+
+Gamma-delta chains name no clone: the TRG chains of the commonest gamma-delta cells are public, and a frequency among
+cells with a TRB would be none of theirs. Cells that show only such chains have the status ``no_receptor`` and their
+``receptor_kind`` says what they showed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from .observed import UMI_CLASSES
+from .rates import DEFAULT_AMBIENT_UMI, DEFAULT_CAPTURE, DEFAULT_OWN, WEIGHT
+
+KINDS = {"alpha_beta": ("TRA", "TRB"), "gamma_delta": ("TRG", "TRD"), "B_cell": ("IGH", "IGK", "IGL")}
+_B = KINDS["B_cell"]
+
+
+def receptor_kind(table: pd.DataFrame, n_cells: int) -> np.ndarray:
+    """Kinds of productive chains that each cell shows, joined by ``+`` (``alpha_beta+B_cell``), ``""`` without any."""
+    out = np.full(n_cells, "", dtype=object)
+    productive = table[table["productive"].to_numpy(bool)]
+    for kind, loci in KINDS.items():
+        has = np.zeros(n_cells, bool)
+        has[productive.loc[productive["locus"].isin(loci), "cell"].to_numpy(np.int64)] = True
+        out = np.where(has, np.where(out == "", kind, out + "+" + kind), out)
+    return out.astype(object)
+
+
+def beside_b_cell(table: pd.DataFrame, sample: np.ndarray, doublet: np.ndarray) -> np.ndarray:
+    """P(a cell with a T-cell receptor is also a B cell), from its immunoglobulin chains. float64 per cell.
+
+    Immunoglobulin chains of a T cell are ambient or those of a B cell in the same droplet. The rate of ambient ones
+    is that of chains of one or two UMIs in T cells; the prior of a B cell is the doublet rate times the share of B
+    cells.
+
+    Parameters
+    ----------
+    table
+        Chain table.
+    sample
+        Sample per cell.
+    doublet
+        Doublet share per sample.
+    """
+    kind = receptor_kind(table, sample.size)
+    t_cell, b_only = np.char.find(kind.astype(str), "alpha_beta") >= 0, kind == "B_cell"
+    rows = table[table["productive"].to_numpy(bool) & table["locus"].isin(_B).to_numpy()]
+    cell, umi = rows["cell"].to_numpy(np.int64), np.maximum(rows["umis"].to_numpy(np.int64), 1)
+    n = doublet.size
+    n_t, n_b = (np.bincount(sample[x], minlength=n) for x in (t_cell, b_only))
+    weak = np.bincount(sample[cell[t_cell[cell] & (umi <= 2)]], minlength=n)
+    ambient = (weak + 0.02 * WEIGHT) / (n_t + WEIGHT)
+    share_b = (n_b + 0.05 * WEIGHT) / (n_t + n_b + WEIGHT)
+    group = np.searchsorted(UMI_CLASSES, umi, side="right") - 1
+    own = DEFAULT_CAPTURE[0] * DEFAULT_OWN[0][group]
+    seen = np.log(own) - np.log(ambient[sample[cell]] * DEFAULT_AMBIENT_UMI[group])
+    log_odds = np.log(doublet * share_b)[sample] + np.bincount(cell, seen, minlength=sample.size)
+    has = np.bincount(cell, minlength=sample.size) > 0
+    return np.where(t_cell & has, 1 / (1 + np.exp(-np.clip(log_odds, -50, 50))), 0.0)
