@@ -40,7 +40,7 @@ def demo(out: str | os.PathLike[str], *, scenario: str = "index_case", seed: int
     run(sheet, folder, car=arguments.get("car"), virus=arguments.get("virus", "").split(), config=_config(folder),
         threads=threads, seed=seed, say=say)
     answers = compare(folder / "input" / "truth" / "expected.csv", folder)
-    width = max((len(a["question"]) for a in answers), default=0)
+    width = max((len(str(a["question"])) for a in answers), default=0)
     lines = [f"{'right' if a['right'] else 'WRONG'}  {a['question']:{width}}  {a['found']}  (truth: {a['expected']})"
              for a in answers]
     right = bool(answers) and all(a["right"] for a in answers)
@@ -74,7 +74,8 @@ def compare(expected: str | os.PathLike[str], results: str | os.PathLike[str]) -
     One record per question: question, expected, found (text; ``absent`` without a row), right.
     """
     out: list[dict[str, object]] = []
-    for row in pd.read_csv(expected, dtype=str, keep_default_na=False).to_dict("records"):
+    for record in pd.read_csv(expected, dtype=str, keep_default_na=False).to_dict("records"):
+        row = {str(k): str(v) for k, v in record.items()}
         found = _find(Path(results), row)
         out.append({"question": row["question"], "expected": row["expected"], "found": " / ".join(found) or "absent",
                     "right": bool(found) and all(_agrees(f, row["expected"]) for f in found)})

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import _backend
+from .._backend import Device
 from .._errors import InputError
-from .._settings import Device
 from . import evidence_cpu as cpu
 
 KERNEL = "evidence"

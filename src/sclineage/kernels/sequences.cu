@@ -267,11 +267,10 @@ __device__ bool moves(const Index& index, i64 a, i64 x, i64 b, i64 y, i64 start,
 }
 
 __device__ bool owns_swap(const Index& index, const i64* task, const i64* block_of, i64 x, i64 y) {
-    i64 group = task[SHORT];
-    if (hamming(index, group, x, y, 2) >= 0) return false;
-    i64 first = equal_from(index, group, x, 0, group, y, 0);
+    i64 group = task[SHORT], first = equal_from(index, group, x, 0, group, y, 0);
     i64 last = index.lengths[group] - 1 - equal_at_end(index, group, x, group, y);
-    if (!moves(index, group, x, group, y, first, last)) return false;
+    if (last - first < 2 || !moves(index, group, x, group, y, first, last)) return false;
+    if (hamming(index, group, x, y, 2) >= 0) return false;
     if (y > x && moves(index, group, y, group, x, first, last)) return false;
     return task[WILD] == pair_of_blocks(block_of[first], block_of[last], task[BLOCKS]);
 }
@@ -284,19 +283,18 @@ __device__ bool owns_one_longer(const Index& index, int cutoff, const i64* task,
         return task[WILD] == (cutoff == 1 ? 1ll << block : pair_of_blocks(block, block, blocks)) && task[MIDDLE] == 0;
     if (cutoff == 1) return false;
     i64 second = block_of[last];
+    if (task[WILD] != pair_of_blocks(block, second, blocks)) return false;
     bool substitution_first = equal_from(index, s, x, first + 1, l, y, first + 1) >= last - first;
     if (!substitution_first && !moves(index, s, x, l, y, first, last)) return false;
-    i64 middle = substitution_first || second <= block + 1 ? 0 : 1;
-    return task[MIDDLE] == middle && task[WILD] == pair_of_blocks(block, second, blocks);
+    return task[MIDDLE] == (substitution_first || second <= block + 1 ? 0 : 1);
 }
 
 __device__ bool owns_two_longer(const Index& index, const i64* task, const i64* block_of, i64 x, i64 y) {
     i64 s = task[SHORT], l = task[LONG], length = index.lengths[s];
     i64 first = equal_from(index, s, x, 0, l, y, 0), rest = length - equal_at_end(index, s, x, l, y);
-    if (!moves(index, s, x, l, y, first, rest)) return false;
     i64 block = block_of[first < length ? first : length - 1];
     i64 second = rest > first ? block_of[rest < length ? rest : length - 1] : block;
-    return task[WILD] == pair_of_blocks(block, second, task[BLOCKS]);
+    return task[WILD] == pair_of_blocks(block, second, task[BLOCKS]) && moves(index, s, x, l, y, first, rest);
 }
 
 __device__ bool owns(const Index& index, const Metric& metric, const i64* task, const i64* maps, i64 x, i64 y) {

@@ -12,21 +12,10 @@ import numpy as np
 from numba import njit, prange
 
 from .components_cpu import unite
-from .sequences_bits import (
-    PER_WORD,
-    RESIDUE_BITS,
-    atomic_add,
-    atomic_min,
-    merged,
-    occupied,
-    popcount,
-    shifted,
-    trailing_zeros,
-)
-from .sequences_distance import distance, edit_task_owns, field_range
+from .sequences_bits import atomic_add, atomic_min, merged, occupied, popcount, shifted
+from .sequences_distance import Task, distance, field_range, owns
 from .sequences_keys import (
     ALIGNED,
-    BLOCKS,
     GAP,
     KIND,
     LIMIT,
@@ -36,17 +25,18 @@ from .sequences_keys import (
     ROW0,
     ROW1,
     SHORT,
-    WILD,
     fill_masks,
+    plain_key,
     table_bits,
     task_key,
 )
-from .sequences_metrics import TCRDIST, Metric, gap_range
+from .sequences_metrics import TCRDIST, Metric
 from .sequences_pack import Index
 from .sequences_plan import BRUTE, CROSS, DUPLICATES, NO_FILTER, SELF, Plan
 
 LOG, FILL, UNITE, NEAREST = 0, 1, 2, 3
 TILE = 512
+HITS = 1024  # pairs that a worker holds back before it hands them to the sink
 EMPTY = 0xFFFFFFFFFFFFFFFF
 _EMPTY = np.uint64(EMPTY)
 _ONE = np.uint64(1)
@@ -96,209 +86,182 @@ def push_nearest(nearest: np.ndarray, k: int, row: int, code: np.uint64) -> None
 
 
 @njit(cache=True)
-def _take(sink: Sink, cursor: np.ndarray, first: int, second: int, gap: int) -> None:
+def _code(sink: Sink, first: int, second: int, gap: int) -> np.uint64:
     low, high = min(first, second), max(first, second)
-    if sink.mode == NEAREST:
-        push_nearest(sink.nearest, sink.k, low, np.uint64(gap) << np.uint64(32) | np.uint64(high))
-        push_nearest(sink.nearest, sink.k, high, np.uint64(gap) << np.uint64(32) | np.uint64(low))
-        return
     code = np.uint64(low) << np.uint64(sink.first_bits) | np.uint64(high) << np.uint64(sink.second_bits)
-    sink.codes[cursor[0]] = code | np.uint64(gap)
-    cursor[0] += 1
+    return code | np.uint64(gap)
 
 
 @njit(cache=True)
-def _emit(index: Index, sink: Sink, cursor: np.ndarray, first: int, second: int, gap: int) -> None:
-    """Report a pair of distinct sequences, for all the sequences they stand for."""
-    if sink.mode == UNITE:
-        unite(sink.parent, first, second)
-        return
-    a0, a1 = index.member_start[first], index.member_start[first + 1]
-    b0, b1 = index.member_start[second], index.member_start[second + 1]
-    found = np.int64(a1 - a0) * np.int64(b1 - b0)
+def _take(sink: Sink, cursor: np.ndarray, left: np.ndarray, right: np.ndarray, gap: int) -> None:
+    """Report every sequence on the left with every one on the right; what does not fit is only counted."""
+    found = np.int64(left.size) * np.int64(right.size)
     if sink.mode != NEAREST and cursor[0] + found > cursor[1]:
-        cursor[0] += found  # does not fit: only counted
+        cursor[0] += found
         return
-    for a in range(a0, a1):
-        for b in range(b0, b1):
-            _take(sink, cursor, index.members[a], index.members[b], gap)
+    for first in left:
+        for second in right:
+            if sink.mode == NEAREST:
+                push_nearest(sink.nearest, sink.k, first, np.uint64(gap) << np.uint64(32) | np.uint64(second))
+                push_nearest(sink.nearest, sink.k, second, np.uint64(gap) << np.uint64(32) | np.uint64(first))
+            else:
+                sink.codes[cursor[0]] = _code(sink, first, second, gap)
+                cursor[0] += 1
 
 
 @njit(cache=True)
-def _duplicates(index: Index, task: np.ndarray, sink: Sink, cursor: np.ndarray) -> None:
+def _hand_over(index: Index, sink: Sink, cursor: np.ndarray, hits: np.ndarray, held: int, task: Task) -> int:
+    """Send the pairs held back to the sink, for all the sequences they stand for; return 0, the number held then."""
+    member_start, members = index.member_start, index.members
+    short, long = index.firsts[task[SHORT]], index.firsts[task[LONG]]
+    alone = members.size + 1 == member_start.size and (sink.mode == LOG or sink.mode == FILL)
+    if alone and cursor[0] + held > cursor[1]:
+        cursor[0] += held
+        return 0
+    for hit in range(held):
+        first, second, gap = short + hits[hit, 0], long + hits[hit, 1], hits[hit, 2]
+        if sink.mode == UNITE:
+            unite(sink.parent, first, second)
+        elif alone:
+            sink.codes[cursor[0]] = _code(sink, members[first], members[second], gap)
+            cursor[0] += 1
+        else:
+            _take(sink, cursor, members[member_start[first]:member_start[first + 1]],
+                  members[member_start[second]:member_start[second + 1]], gap)
+    return 0
+
+
+@njit(cache=True)
+def _duplicates(index: Index, task: Task, sink: Sink, cursor: np.ndarray) -> None:
     if sink.mode == UNITE:
         return
     for u in range(task[ROW0], task[ROW1]):
-        start, end = index.member_start[u], index.member_start[u + 1]
-        found = np.int64(end - start) * np.int64(end - start - 1) // 2
+        same = index.members[index.member_start[u]:index.member_start[u + 1]]
+        found = np.int64(same.size) * np.int64(same.size - 1) // 2
         if sink.mode != NEAREST and cursor[0] + found > cursor[1]:
             cursor[0] += found
             continue
-        for a in range(start, end):
-            for b in range(a + 1, end):
-                _take(sink, cursor, index.members[a], index.members[b], 0)
-
-
-# --- which task owns a pair -------------------------------------------------------------------------------------------
-@njit(cache=True)
-def is_first_choice(mismatched: int, blocks: int, limit: int, wild: int) -> bool:
-    """Whether `wild` is the first choice of `limit` blocks that holds the mismatched ones: those and the lowest."""
-    if mismatched & ~wild:
-        return False
-    missing = limit - popcount(np.uint64(mismatched))
-    block = 0
-    while missing > 0 and block < blocks:
-        if not (mismatched >> block) & 1:
-            mismatched |= 1 << block
-            missing -= 1
-        block += 1
-    return mismatched == wild
-
-
-@njit(cache=True)
-def mismatch_word(index: Index, metric: Metric, short: int, x: int, long: int, y: int, gap: int,
-                  word: int) -> np.uint64:
-    """Lowest bits of the residues of one word at which two sequences differ (merged letters) in a frame."""
-    ahead = index.words[index.bases[short] + word * index.strides[short] + x]
-    at, stride, width = index.bases[long] + y, index.strides[long], index.widths[long]
-    if metric.kind != TCRDIST:
-        return occupied(ahead ^ index.words[at + word * stride])
-    difference = index.lengths[long] - index.lengths[short]
-    left = field_range(word, metric.trim_left, gap)
-    right = field_range(word, gap, index.lengths[short] - metric.trim_right)
-    other = index.words[at + word * stride] & left
-    other |= (shifted(index.words, at, stride, width, word, difference) if right else np.uint64(0)) & right
-    return occupied(merged(ahead & (left | right)) ^ merged(other))
-
-
-@njit(cache=True)
-def _mismatched_blocks(index: Index, metric: Metric, plan: Plan, task: np.ndarray, x: int, y: int) -> int:
-    """Blocks with a mismatch, as bits; -1 if there are more mismatches than the task allows."""
-    count, mismatched = 0, 0
-    for word in range(index.widths[task[SHORT]]):
-        differing = mismatch_word(index, metric, task[SHORT], x, task[LONG], y, task[GAP], word)
-        count += popcount(differing)
-        if count > task[LIMIT]:
-            return -1
-        while differing:
-            at = word * PER_WORD + trailing_zeros(differing) // RESIDUE_BITS
-            mismatched |= 1 << plan.maps[task[MAP] + at]
-            differing &= differing - _ONE
-    return mismatched
-
-
-@njit(cache=True)
-def _earlier_gap(index: Index, metric: Metric, task: np.ndarray, x: int, y: int) -> bool:
-    """Whether an earlier gap position would report the pair too."""
-    difference = index.lengths[task[LONG]] - index.lengths[task[SHORT]]
-    first, _ = gap_range(metric, index.lengths[task[SHORT]], difference)
-    for gap in range(first, task[GAP]):
-        count = 0
-        for word in range(index.widths[task[SHORT]]):
-            count += popcount(mismatch_word(index, metric, task[SHORT], x, task[LONG], y, gap, word))
-        if count <= task[LIMIT]:
-            return True
-    return False
-
-
-@njit(cache=True)
-def owns(index: Index, metric: Metric, plan: Plan, task: np.ndarray, x: int, y: int) -> bool:
-    """Whether this task is the one that reports row x of its short group with row y of its long group."""
-    if task[MIDDLE] != ALIGNED:
-        return edit_task_owns(index, metric.cutoff, task, plan.maps[task[MAP]:], x, y)
-    mismatched = _mismatched_blocks(index, metric, plan, task, x, y)
-    if mismatched < 0 or not is_first_choice(mismatched, task[BLOCKS], task[LIMIT], task[WILD]):
-        return False
-    return not _earlier_gap(index, metric, task, x, y)
+        for first in range(same.size - 1):
+            _take(sink, cursor, same[first:first + 1], same[first + 1:], 0)
 
 
 # --- joins ------------------------------------------------------------------------------------------------------------
 @njit(cache=True)
-def _offer(index: Index, metric: Metric, plan: Plan, task: np.ndarray, sink: Sink, cursor: np.ndarray,
-           edits: np.ndarray, x: int, y: int) -> None:
-    if owns(index, metric, plan, task, x, y):
-        gap = distance(index, metric, task[SHORT], x, task[LONG], y, edits)
-        if gap >= 0:
-            _emit(index, sink, cursor, index.firsts[task[SHORT]] + x, index.firsts[task[LONG]] + y, gap)
+def _join_itself(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sink, cursor: np.ndarray,
+                 edits: np.ndarray, tables: tuple[np.ndarray, np.ndarray], hits: np.ndarray) -> None:
+    """Join equal keys within one group through a chained hash table."""
+    group, words, kind = task[SHORT], index.words, metric.kind
+    base, stride, width, length = index.bases[group], index.strides[group], index.widths[group], index.lengths[group]
+    block_of = plan.maps[task[MAP]:task[MAP] + length]
+    masks = np.empty((3, width), dtype=np.uint64)
+    fill_masks(masks, block_of, metric, task)
+    kept = masks[0] | masks[1] | masks[2]
+    bits = table_bits(index.counts[group])
+    (head, following), turn, held = tables, np.uint64(64 - bits), 0
+    head[:1 << bits] = -1
+    for x in range(index.counts[group]):
+        bucket = plain_key(words, base + x, stride, kept, kind) >> turn
+        here, other = (base + x, stride, width, length), head[bucket]
+        following[x], head[bucket] = other, x
+        while other >= 0:
+            there = (base + other, stride, width, length)
+            if owns(words, there, here, metric, task, block_of):
+                gap = distance(words, there, here, metric, edits)
+                if gap >= 0:
+                    hits[held, 0], hits[held, 1], hits[held, 2] = other, x, gap
+                    held += 1
+                    if held == HITS:
+                        held = _hand_over(index, sink, cursor, hits, held, task)
+            other = following[other]
+    _hand_over(index, sink, cursor, hits, held, task)
 
 
 @njit(cache=True)
-def _join(index: Index, metric: Metric, plan: Plan, task: np.ndarray, sink: Sink, cursor: np.ndarray, edits: np.ndarray,
-          head: np.ndarray, following: np.ndarray) -> None:
-    """Join equal keys of the two groups (CROSS) or within one group (SELF) through a chained hash table."""
-    short, long = task[SHORT], task[LONG]
-    masks = np.empty((3, index.widths[short]), dtype=np.uint64)
-    block_of = plan.maps[task[MAP]:task[MAP] + index.lengths[short]]
-    fill_masks(masks, block_of, metric, task)
-    bits = table_bits(index.counts[short])
+def _build(index: Index, metric: Metric, task: Task, masks: np.ndarray, head: np.ndarray, following: np.ndarray) -> None:
+    group, words = task[SHORT], index.words
+    base, stride, kept = index.bases[group], index.strides[group], masks[0] | masks[1] | masks[2]
+    bits = table_bits(index.counts[group])
     turn = np.uint64(64 - bits)
     head[:1 << bits] = -1
-    itself = task[KIND] == SELF
-    for x in range(index.counts[short]):
-        at = index.bases[short] + x
-        bucket = task_key(index.words, at, index.strides[short], index.widths[short], masks, 0, 0, metric) >> turn
-        if itself:
-            other = head[bucket]
-            while other >= 0:
-                _offer(index, metric, plan, task, sink, cursor, edits, other, x)
-                other = following[other]
-        following[x] = head[bucket]
-        head[bucket] = x
-    if itself:
-        return
-    difference = index.lengths[long] - index.lengths[short]
-    middle = difference if task[MIDDLE] == ALIGNED else task[MIDDLE]
+    for x in range(index.counts[group]):
+        bucket = plain_key(words, base + x, stride, kept, metric.kind) >> turn
+        following[x], head[bucket] = head[bucket], x
+
+
+@njit(cache=True)
+def _join_two(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sink, cursor: np.ndarray, edits: np.ndarray,
+              tables: tuple[np.ndarray, np.ndarray], hits: np.ndarray) -> None:
+    """Join the keys of the shorter group with those, shifted, of the longer one (or of the same group)."""
+    short, long, words, kind = task[SHORT], task[LONG], index.words, metric.kind
+    base, stride, width, length = index.bases[short], index.strides[short], index.widths[short], index.lengths[short]
+    far, step, size, reach = index.bases[long], index.strides[long], index.widths[long], index.lengths[long]
+    block_of = plan.maps[task[MAP]:task[MAP] + length]
+    masks = np.empty((3, width), dtype=np.uint64)
+    fill_masks(masks, block_of, metric, task)
+    head, following = tables
+    _build(index, metric, task, masks, head, following)
+    turn, held = np.uint64(64 - table_bits(index.counts[short])), 0
+    middle = reach - length if task[MIDDLE] == ALIGNED else task[MIDDLE]
     for y in range(task[ROW0], task[ROW1]):
-        at = index.bases[long] + y
-        key = task_key(index.words, at, index.strides[long], index.widths[long], masks, middle, difference, metric)
-        other = head[key >> turn]
-        while other >= 0:
-            if short != long or other != y:
-                _offer(index, metric, plan, task, sink, cursor, edits, other, y)
-            other = following[other]
+        here = (far + y, step, size, reach)
+        x = head[task_key(words, far + y, step, size, masks, middle, reach - length, kind) >> turn]
+        while x >= 0:
+            there = (base + x, stride, width, length)
+            if (short != long or x != y) and owns(words, there, here, metric, task, block_of):
+                gap = distance(words, there, here, metric, edits)
+                if gap >= 0:
+                    hits[held, 0], hits[held, 1], hits[held, 2] = x, y, gap
+                    held += 1
+                    if held == HITS:
+                        held = _hand_over(index, sink, cursor, hits, held, task)
+            x = following[x]
+    _hand_over(index, sink, cursor, hits, held, task)
 
 
 # --- brute force ------------------------------------------------------------------------------------------------------
 @njit(cache=True)
-def _count_tile(index: Index, metric: Metric, task: np.ndarray, x: int, start: int, counts: np.ndarray) -> None:
+def _count_tile(index: Index, metric: Metric, task: Task, x: int, start: int, counts: np.ndarray) -> None:
     """Mismatches (merged letters) of row x with rows start, start + 1, ... of the long group, over the task's frame."""
-    short, long = task[SHORT], task[LONG]
+    short, long, words = task[SHORT], task[LONG], index.words
     difference, core = index.lengths[long] - index.lengths[short], index.lengths[short] - metric.trim_right
-    merge = metric.kind == TCRDIST
+    base, stride, width, merge = index.bases[long], index.strides[long], index.widths[long], metric.kind == TCRDIST
     counts[:] = 0
     for word in range(index.widths[short]):
         left, right = field_range(word, metric.trim_left, task[GAP]), field_range(word, task[GAP], core)
-        ahead = index.words[index.bases[short] + word * index.strides[short] + x] & (left | right)
-        row = index.words[index.bases[long] + word * index.strides[long] + start:][:counts.size]
+        ahead = words[index.bases[short] + word * index.strides[short] + x] & (left | right)
+        row = words[base + word * stride + start:][:counts.size]
         if right == 0 or difference == 0:
             for y in range(counts.size):
                 other = row[y] & (left | right)
-                differing = merged(ahead) ^ merged(other) if merge else ahead ^ other
-                counts[y] += np.int32(popcount(occupied(differing)))
+                counts[y] += popcount(occupied(merged(ahead) ^ merged(other) if merge else ahead ^ other))
             continue
         for y in range(counts.size):
-            other = row[y] & left
-            other |= shifted(index.words, index.bases[long] + start + y, index.strides[long], index.widths[long], word,
-                             difference) & right
-            counts[y] += np.int32(popcount(occupied(merged(ahead) ^ merged(other))))
+            other = (row[y] & left) | (shifted(words, base + start + y, stride, width, word, difference) & right)
+            counts[y] += popcount(occupied(merged(ahead) ^ merged(other)))
 
 
 @njit(cache=True)
-def _brute(index: Index, metric: Metric, task: np.ndarray, sink: Sink, cursor: np.ndarray, edits: np.ndarray,
-           counts: np.ndarray) -> None:
-    short, long = task[SHORT], task[LONG]
-    filtered = task[LIMIT] != NO_FILTER
+def _brute(index: Index, metric: Metric, task: Task, sink: Sink, cursor: np.ndarray, edits: np.ndarray,
+           counts: np.ndarray, hits: np.ndarray) -> None:
+    short, long, words, limit, held = task[SHORT], task[LONG], index.words, task[LIMIT], 0
+    base, stride, width, length = index.bases[short], index.strides[short], index.widths[short], index.lengths[short]
+    far, step, size, reach = index.bases[long], index.strides[long], index.widths[long], index.lengths[long]
     for x in range(task[ROW0], task[ROW1]):
+        here = (base + x, stride, width, length)
         for start in range(x + 1 if short == long else 0, index.counts[long], TILE):
             tile = counts[:min(TILE, index.counts[long] - start)]
-            if filtered:
+            if limit != NO_FILTER:
                 _count_tile(index, metric, task, x, start, tile)
             for y in range(tile.size):
-                if filtered and tile[y] > task[LIMIT]:
+                if limit != NO_FILTER and tile[y] > limit:
                     continue
-                gap = distance(index, metric, short, x, long, start + y, edits)
+                gap = distance(words, here, (far + start + y, step, size, reach), metric, edits)
                 if gap >= 0:
-                    _emit(index, sink, cursor, index.firsts[short] + x, index.firsts[long] + start + y, gap)
+                    hits[held, 0], hits[held, 1], hits[held, 2] = x, start + y, gap
+                    held += 1
+                    if held == HITS:
+                        held = _hand_over(index, sink, cursor, hits, held, task)
+    _hand_over(index, sink, cursor, hits, held, task)
 
 
 # --- workers ----------------------------------------------------------------------------------------------------------
@@ -313,35 +276,36 @@ def table_rows(index: Index, tasks: np.ndarray) -> int:
 
 
 @njit(cache=True)
-def _do(index: Index, metric: Metric, plan: Plan, task: np.ndarray, sink: Sink, cursor: np.ndarray, edits: np.ndarray,
-        tables: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    if task[KIND] == DUPLICATES:
-        _duplicates(index, task, sink, cursor)
-    elif task[KIND] == BRUTE:
-        _brute(index, metric, task, sink, cursor, edits, tables[2])
-    else:
-        _join(index, metric, plan, task, sink, cursor, edits, tables[0], tables[1])
+def _numbers(row: np.ndarray) -> Task:
+    """A task's columns as a tuple: numbers cost nothing to hand on."""
+    return row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10]
 
 
 @njit(cache=True)
 def _work(index: Index, metric: Metric, plan: Plan, sink: Sink, counter: np.ndarray, rows: int,
           worker: int) -> int:
     """Draw tasks until none is left; return where the worker's segment ended."""
-    tables = (np.empty(1 << table_bits(rows), dtype=np.int32), np.empty(rows, dtype=np.int32),
-              np.empty(TILE, dtype=np.int32))
-    edits = np.empty(4 * (metric.cutoff + 2), dtype=np.int64)
-    cursor = np.zeros(2, dtype=np.int64)
+    tables = np.empty(1 << table_bits(rows), dtype=np.int32), np.empty(rows, dtype=np.int32)
+    counts, hits = np.empty(TILE, dtype=np.int64), np.empty((HITS, 3), dtype=np.int64)
+    edits, cursor = np.empty(4 * (metric.cutoff + 2), dtype=np.int64), np.zeros(2, dtype=np.int64)
     if sink.mode == LOG:
         cursor[:] = sink.segments[worker]
     while True:
-        task = atomic_add(counter, 0, 1)
-        if task >= plan.tasks.shape[0]:
+        number = atomic_add(counter, 0, 1)
+        if number >= plan.tasks.shape[0]:
             return cursor[0]
         if sink.mode == FILL:
-            cursor[:] = sink.segments[task]
-        before = cursor[0]
-        _do(index, metric, plan, plan.tasks[task], sink, cursor, edits, tables)
-        sink.counts[task] = cursor[0] - before
+            cursor[:] = sink.segments[number]
+        before, task = cursor[0], _numbers(plan.tasks[number])
+        if task[KIND] == DUPLICATES:
+            _duplicates(index, task, sink, cursor)
+        elif task[KIND] == BRUTE:
+            _brute(index, metric, task, sink, cursor, edits, counts, hits)
+        elif task[KIND] == SELF:
+            _join_itself(index, metric, plan, task, sink, cursor, edits, tables, hits)
+        else:
+            _join_two(index, metric, plan, task, sink, cursor, edits, tables, hits)
+        sink.counts[number] = cursor[0] - before
 
 
 @njit(cache=True)

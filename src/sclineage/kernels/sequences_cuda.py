@@ -57,7 +57,7 @@ class _Search:
         self.xp = _backend.cupy()
         self.index = tuple(_backend.to_device(a) for a in packed.index)
         scalars = (metric.kind, metric.cutoff, metric.gap, metric.free, metric.trim_left, metric.trim_right)
-        self.metric_arguments = (*(np.int32(v) for v in scalars), _backend.to_device(metric.costs.ravel()))
+        self.metric_arguments = (*(np.int32(v) for v in scalars), _backend.to_device(metrics.COSTS.ravel()))
 
     def launch(self, name: str, blocks: int, *arguments: Any) -> None:
         """Run a kernel of ``sequences.cu``, index first."""

@@ -42,14 +42,25 @@ def fill_masks(masks: np.ndarray, block_of: np.ndarray, metric: Metric, task: np
 
 @njit(cache=True)
 def task_key(words: np.ndarray, at: int, stride: int, width: int, masks: np.ndarray, first_shift: int,
-             second_shift: int, metric: Metric) -> np.uint64:
-    """Hash of the residues that the masks keep."""
+             second_shift: int, kind: int) -> np.uint64:
+    """Hash of the residues that the masks keep of a longer sequence, under three shifts."""
     key = np.uint64(0)
     for word in range(masks.shape[1]):
         kept = shifted(words, at, stride, width, word, 0) & masks[0, word]
         kept |= shifted(words, at, stride, width, word, first_shift) & masks[1, word]
         kept |= shifted(words, at, stride, width, word, second_shift) & masks[2, word]
-        key = (key ^ (merged(kept) if metric.kind == TCRDIST else kept)) * np.uint64(MIX)
+        key = (key ^ (merged(kept) if kind == TCRDIST else kept)) * np.uint64(MIX)
+        key ^= key >> np.uint64(32)
+    return key * np.uint64(MIX)
+
+
+@njit(cache=True)
+def plain_key(words: np.ndarray, at: int, stride: int, kept: np.ndarray, kind: int) -> np.uint64:
+    """Hash of the residues that a mask keeps of a shorter sequence: `task_key` without shifts."""
+    key = np.uint64(0)
+    for word in range(kept.size):
+        residues = words[at + word * stride] & kept[word]
+        key = (key ^ (merged(residues) if kind == TCRDIST else residues)) * np.uint64(MIX)
         key ^= key >> np.uint64(32)
     return key * np.uint64(MIX)
 

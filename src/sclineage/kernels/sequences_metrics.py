@@ -40,9 +40,9 @@ _WEIGHT = 3
 class Metric(NamedTuple):
     """A distance and its cutoff, as the kernels take them.
 
-    ``costs`` (uint8, 32 x 32) by residue code, weight included; ``cheapest`` is the least cost of a mismatch that
-    merging I/V and F/Y does not hide; ``gap`` the penalty of each residue of length difference; ``free`` whether the
-    best gap position is taken; the trims are residues left out at the two ends.
+    Numbers only: Numba counts the references of every array in a tuple at every call. ``cheapest`` is the least cost of
+    a mismatch that merging I/V and F/Y does not hide; ``gap`` the penalty of each residue of length difference;
+    ``free`` whether the best gap position is taken; the trims are residues left out at the two ends.
     """
 
     kind: int
@@ -52,7 +52,6 @@ class Metric(NamedTuple):
     trim_left: int
     trim_right: int
     cheapest: int
-    costs: np.ndarray
 
 
 def tcrdist_costs() -> np.ndarray:
@@ -77,17 +76,18 @@ def merged_codes(codes: np.ndarray) -> np.ndarray:
     return np.where(codes >= 28, codes & ~np.uint64(1), codes)
 
 
+COSTS = tcrdist_costs()
+
+
 def metric_of(name: str, cutoff: int, longest: int) -> Metric:
     """The metric of a name; a cutoff beyond the largest possible distance is lowered to it."""
-    none = np.zeros((32, 32), dtype=np.uint8)
     if name == "hamming":
-        return Metric(HAMMING, min(cutoff, longest), 0, False, 0, 0, 1, none)
+        return Metric(HAMMING, min(cutoff, longest), 0, False, 0, 0, 1)
     if name == "levenshtein":
-        return Metric(LEVENSHTEIN, min(cutoff, longest), 1, False, 0, 0, 1, none)
-    costs = tcrdist_costs()
+        return Metric(LEVENSHTEIN, min(cutoff, longest), 1, False, 0, 0, 1)
     gap, free = (_MATCH_SCORE, False) if name == "tcrdist_scirpy" else (_MATCH_SCORE * _WEIGHT, True)
-    most = longest * max(int(costs.max()), gap)
-    return Metric(TCRDIST, min(cutoff, most), gap, free, 3, 2, _cheapest(costs), costs)
+    most = longest * max(int(COSTS.max()), gap)
+    return Metric(TCRDIST, min(cutoff, most), gap, free, 3, 2, _cheapest(COSTS))
 
 
 @njit(cache=True)

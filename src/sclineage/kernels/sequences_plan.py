@@ -36,9 +36,9 @@ from .sequences_keys import (
     WILD,
     fill_blocks,
     fill_masks,
+    plain_key,
     position_weights,
     table_bits,
-    task_key,
 )
 from .sequences_metrics import HAMMING, LEVENSHTEIN, TCRDIST, Metric, gap_range
 from .sequences_pack import Index
@@ -92,8 +92,8 @@ def _equal_pairs(keys: np.ndarray) -> int:
 @njit(cache=True)
 def _collisions(index: Index, metric: Metric, task: np.ndarray, block_of: np.ndarray, examples: np.ndarray) -> float:
     """Estimated share of the pairs of the shorter group whose keys are equal, from a sample and some of the tasks."""
-    group = task[SHORT]
-    n = index.counts[group]
+    group, words = task[SHORT], index.words
+    n, base, stride = index.counts[group], index.bases[group], index.strides[group]
     sample = min(n, max(SAMPLE, min(SAMPLE_MAX, n // SAMPLE_SHARE)))
     masks, keys = np.empty((3, index.widths[group]), dtype=np.uint64), np.empty(sample, dtype=np.uint64)
     equal, tried = 0, 0
@@ -102,9 +102,9 @@ def _collisions(index: Index, metric: Metric, task: np.ndarray, block_of: np.nda
             break
         task[WILD] = wild
         fill_masks(masks, block_of, metric, task)
+        kept = masks[0] | masks[1] | masks[2]
         for row in range(sample):
-            at = index.bases[group] + row * n // sample
-            keys[row] = task_key(index.words, at, index.strides[group], index.widths[group], masks, 0, 0, metric)
+            keys[row] = plain_key(words, base + row * n // sample, stride, kept, metric.kind)
         equal += _equal_pairs(keys)
         tried += 1
     return equal / (tried * max(1.0, sample * (sample - 1) / 2))

@@ -1,0 +1,88 @@
+"""Ids: the same clone has the same id in any order, subset or company, or stands in the alias table."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from sclineage.clones.ids import chain_hash
+from sclineage.clones.normalise import chain_table
+from sclineage.clones.patient import patient_clones
+from sclineage.simulate.repertoire import simulate_repertoire
+
+from .builders import background, run
+
+
+def test_form():
+    found = run(["b1 a1"] * 3, patient="P07")
+    assert re.fullmatch(r"P07:[a-z2-7]{12}", found.cells["clone_id"][0])
+
+
+def test_hash_is_fixed():
+    """A change here renames every clone of every user."""
+    assert chain_hash("GCCAGCAGC", "TRBV6-5", "TRBJ2-7") == "5zjpvtpzfgrz"
+    assert chain_hash("GCCAGCAGC", "TRBV6-5", "TRBJ2-1") != chain_hash("GCCAGCAGC", "TRBV6-5", "TRBJ2-7")
+
+
+def test_patients_never_share_an_id():
+    one, two = run(["b1 a1"] * 3, patient="P1"), run(["b1 a1"] * 3, patient="P2")
+    assert one.cells["clone_id"][0].split(":")[1] == two.cells["clone_id"][0].split(":")[1]
+    assert one.cells["clone_id"][0] != two.cells["clone_id"][0]
+
+
+def test_shuffling_changes_nothing():
+    found = simulate_repertoire(400, seed=5, n_samples=2)
+    table, sample = chain_table(found.records), found.truth["sample"].to_numpy()
+    order = np.random.default_rng(0).permutation(sample.size)
+    place = np.argsort(order)
+    mixed = table.assign(cell=place[table["cell"]]).sample(frac=1, random_state=1).reset_index(drop=True)
+    first = patient_clones(table, patient="P", sample=sample, n_samples=2)
+    second = patient_clones(mixed, patient="P", sample=sample[order], n_samples=2)
+    back = second.cells.iloc[place].reset_index(drop=True)
+    for name in first.cells:
+        assert first.cells[name].equals(back[name]) or np.array_equal(first.cells[name], back[name], equal_nan=True)
+    assert first.receptors.sort_values("clone_id").reset_index(drop=True).equals(
+        second.receptors.sort_values("clone_id").reset_index(drop=True))
+
+
+def known(ids, aliases):
+    return set(ids) | set(aliases["alias"])
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_sample_more_or_less_leaves_ids_or_aliases(seed):
+    """Ids of one sample alone are found again, as ids or aliases, when a second sample is added."""
+    found = simulate_repertoire(1500, seed=seed, n_samples=2)
+    table, sample = chain_table(found.records), found.truth["sample"].to_numpy()
+    whole = patient_clones(table, patient="P", sample=sample, n_samples=2)
+    keep = np.flatnonzero(sample == 0)
+    local = np.full(sample.size, -1)
+    local[keep] = np.arange(keep.size)
+    part = table[local[table["cell"]] >= 0]
+    alone = patient_clones(part.assign(cell=local[part["cell"]]).reset_index(drop=True), patient="P",
+                           sample=np.zeros(keep.size, int), n_samples=1)
+    together = whole.cells.iloc[keep].reset_index(drop=True)
+    both = (alone.cells["clone_id"] != "") & (together["clone_id"] != "")
+    both &= (alone.cells["clone_status"] != "doublet") & (together["clone_status"] != "doublet")
+    aliases = whole.aliases.groupby("alias")["clone_id"].agg(set).to_dict()
+    assert both.sum() > 400
+    for before, after in zip(alone.cells.loc[both, "clone_id"], together.loc[both, "clone_id"], strict=True):
+        assert before == after or after in aliases.get(before, set()), (before, after)
+
+
+def test_convergent_clone_added_later_is_an_alias():
+    before = run(["b1 a1"] * 5 + background(20))
+    after = run(["b1 a1"] * 5 + background(20) + ["b1 a2"] * 6, samples=[0] * 25 + [1] * 6)
+    old, new, second = before.cells["clone_id"][0], after.cells["clone_id"][0], after.cells["clone_id"][25]
+    assert old == new.split("-")[0] == second.split("-")[0]
+    assert new != second
+    rows = after.aliases[after.aliases["alias"] == old]
+    assert set(rows["clone_id"]) == {new, second}
+
+
+def test_one_stray_sister_does_not_rename_a_large_clone():
+    before = run(["b1 a1"] * 30 + background(20))
+    after = run(["b1 a1"] * 30 + background(20) + ["b1 a2:9"])
+    assert (after.cells["clone_id"][:30] == before.cells["clone_id"][0]).all()
