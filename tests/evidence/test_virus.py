@@ -400,3 +400,11 @@ def test_the_virus_free_library_has_no_positive_and_the_infected_one_has(public_
     naive = counts.sum(1) > 0
     assert naive[library == 0].sum() == 309
     assert naive[library == 1].sum() == 392
+
+
+def test_the_list_of_viral_features_is_left_as_the_reader_wrote_it():
+    """Depth is counted without viral features; a table in their place would put them back in."""
+    data = patient()
+    access.store(data)["virus_features"] = np.array(EBV, dtype=object)
+    status(data)
+    assert list(access.store(data)["virus_features"]) == list(EBV)

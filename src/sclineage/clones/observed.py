@@ -74,6 +74,14 @@ def observe(rows: pd.DataFrame, locus: np.ndarray, sample: np.ndarray, *, unseen
                     sample.astype(np.int64))
 
 
+def canonical_order(obs: Observed) -> np.ndarray:
+    """Order of the cells by what they show, so that sums over cells do not depend on the order they came in."""
+    shown = np.full((obs.sample.size, 2 * MOST_CHAINS), -1, np.int64)
+    rank = np.arange(obs.chain.size) - obs.ptr[obs.cell]
+    shown[obs.cell, 2 * rank], shown[obs.cell, 2 * rank + 1] = obs.chain, obs.umi
+    return np.lexsort((*shown.T[::-1], obs.sample))
+
+
 def _shares(chain: np.ndarray, locus: np.ndarray, umi: np.ndarray, sample: np.ndarray, unseen: float) -> np.ndarray:
     """Ambient share of each entry: UMIs of the chain in other cells over all UMIs of the locus, sample and patient."""
     n = int(chain.max()) + 1

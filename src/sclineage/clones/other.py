@@ -47,6 +47,7 @@ def beside_b_cell(table: pd.DataFrame, sample: np.ndarray, doublet: np.ndarray) 
     kind = receptor_kind(table, sample.size)
     t_cell, b_only = np.char.find(kind.astype(str), "alpha_beta") >= 0, kind == "B_cell"
     rows = table[table["productive"].to_numpy(bool) & table["locus"].isin(_B).to_numpy()]
+    rows = rows.sort_values(["cell", "umis"], kind="stable")
     cell, umi = rows["cell"].to_numpy(np.int64), np.maximum(rows["umis"].to_numpy(np.int64), 1)
     n = doublet.size
     n_t, n_b = (np.bincount(sample[x], minlength=n) for x in (t_cell, b_only))

@@ -11,7 +11,7 @@ from .assign import THRESHOLD, Assignment, assign
 from .chains import ChainList, identify
 from .correct import correct
 from .ids import clone_ids
-from .observed import observe
+from .observed import canonical_order, observe
 from .other import beside_b_cell, receptor_kind
 
 ANCHOR, PARTNER = "TRB", "TRA"
@@ -67,17 +67,19 @@ def patient_clones(table: pd.DataFrame, *, patient: str, sample: np.ndarray, n_s
     rows = rows[rows["chain"] >= 0]
     rows, collapsed = correct(rows, chains)
     locus = (chains.frame["locus"] == PARTNER).to_numpy(np.int64)
-    obs = observe(rows, locus, sample)
-    without = np.bincount(sample[np.diff(obs.ptr) == 0], minlength=n_samples)
-    kinds = receptor_kind(table, sample.size)
+    order = canonical_order(observe(rows, locus, sample))
+    place = np.argsort(order)
+    obs = observe(rows.assign(cell=place[rows["cell"]]), locus, sample[order])
+    without = np.bincount(obs.sample[np.diff(obs.ptr) == 0], minlength=n_samples)
 
     def beside(doublet: np.ndarray) -> np.ndarray:
-        return beside_b_cell(table, sample, doublet)
+        return beside_b_cell(table, sample, doublet)[order]
 
     found = assign(obs, n_chains=len(chains), n_samples=n_samples, without_chain=without,
                    invariant=invariant(chains), other_cell=beside, threshold=threshold)
     ids, aliases = clone_ids(patient, found.clones, chains.frame)
-    return PatientClones(_cell_columns(found, ids).assign(receptor_kind=kinds), _receptors(patient, found, ids, chains),
+    cells = _cell_columns(found, ids).iloc[place].reset_index(drop=True)
+    return PatientClones(cells.assign(receptor_kind=receptor_kind(table, sample.size)), _receptors(patient, found, ids, chains),
                          _rates(found, obs.sample, np.diff(obs.ptr) > 0, obs, n_samples),
                          pd.concat([aliases, _child_aliases(patient, found, ids, chains, collapsed)],
                                    ignore_index=True), _corrected(collapsed, chains))

@@ -46,7 +46,7 @@ def virus_status(
     Notes
     -----
     Writes obs ``virus_umi:<name>`` (UMIs of the features in use) and ``virus_pos:<name>``, both missing where the
-    sample's reference lacks the virus; table ``virus``; ``virus_features`` and ``virus_ambient`` in
+    sample's reference lacks the virus; table ``virus``; ``virus_loci`` and ``virus_ambient`` in
     ``uns["sclineage"]``. The blacklist follows the observation of Lareau et al., Nature 623:608 (2023), who removed
     two HHV-6B features by hand; here it is learnt.
     """
@@ -65,7 +65,7 @@ def virus_status(
         access.put(mdata, {f"virus_umi:{name}": umi, f"virus_pos:{name}": positive})
         features.append(pd.DataFrame({"virus": name, "feature": list(virus[name]), "blacklisted": dropped}))
         soups.append(pd.DataFrame({"virus": name, "well": wells, "ambient": rate, "source": source}))
-    access.store(mdata)["virus_features"] = pd.concat(features, ignore_index=True)
+    access.store(mdata)["virus_loci"] = pd.concat(features, ignore_index=True)
     access.store(mdata)["virus_ambient"] = pd.concat(soups, ignore_index=True)
     access.put_params(mdata, "virus", {"sample_key": sample_key, "clone_key": clone_key, "negative": negative,
                                        "rng": int(rng)})
@@ -82,9 +82,9 @@ def virus_table(mdata: access.Data) -> None:
     mdata
         MuData (or AnnData) after `virus_status`.
     """
-    kept = access.store(mdata).get("virus_features")
+    kept = access.store(mdata).get("virus_loci")
     if kept is None:
-        raise InputError("uns", "no virus_features", "run sl.tl.virus_status first")
+        raise InputError("uns", "no virus_loci", "run sl.tl.virus_status first")
     params = access.store(mdata)["params"]["virus"]
     sample = _sample(mdata, str(params["sample_key"]))
     well = _wells(mdata, sample)
