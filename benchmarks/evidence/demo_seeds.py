@@ -1,7 +1,6 @@
 """The demonstration on many seeds: how many of its answers equal the truth.
 
-Run: ``python -m benchmarks.evidence.demo_seeds --seeds 20``; seed 0 is the demonstration's own, the others were not used
-in development.
+Run: ``python -m benchmarks.evidence.demo_seeds --seeds 20``; seed 0 is the demonstration's own.
 """
 
 from __future__ import annotations

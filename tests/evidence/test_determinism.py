@@ -45,7 +45,7 @@ def test_threads(patient, reference):
 
 def test_order_of_cells_and_genes(patient, reference):
     rng = np.random.default_rng(0)
-    shuffled = patient[rng.permutation(patient.n_obs), ::-1].copy()
+    shuffled = patient[rng.permutation(patient.n_obs)][:, [1, 0]].copy()
     check(result(shuffled, threads=1), reference)
 
 

@@ -50,8 +50,7 @@ def sample_rows(names: Sequence[str], given: pd.DataFrame, *, positive: Sequence
     said = [roles(v) for v in _text(table, "role")]
     out["positive"] = [n in set(positive) or "car_positive_control" in r for n, r in zip(out.index, said, strict=True)]
     out["negative"] = [n in set(negative) or "car_negative_control" in r for n, r in zip(out.index, said, strict=True)]
-    seen = table["segment_seen"] if "segment_seen" in table else pd.Series(True, index=table.index)
-    out["segment_seen"] = seen.astype(object).where(seen.notna(), True).astype(bool)
+    out["segment_seen"] = ~_text(table, "segment_seen").str.casefold().isin(["false", "0", "0.0", "no"])
     for column in ("empty_droplets", "empty_umi"):
         out[column] = table.get(column, np.nan)
     both = out.index[out["positive"] & out["negative"]]

@@ -17,7 +17,7 @@ from .sequences_pack import Packed
 from .sequences_plan import Costs, Plan, plan
 
 CODES_LEAST = 1 << 14  # pair codes kept in the first pass, at least
-CODES_SHARE = 1  # else this many per sequence; beyond, pairs are counted and a second pass writes them
+CODES_SHARE = 8  # else room for this many per sequence (untouched memory is free); beyond, a second pass writes them
 TABLE_BYTES = 20  # of a worker's hash table, per row
 TABLE_SHARE = 16  # bytes per sequence that the tables of all workers together may take
 TABLE_LEAST = 1 << 26

@@ -134,6 +134,7 @@ def two_products() -> Plan:
                     tisa)
     second = product(250, 100, features=axi)
     libraries = (first, second, tumor_library(400, car=1.0, features=axi))
-    answers = (verdict("CAR_positive|CAR_present"), Answer("which product", "AXI|unresolved", "clones", "car_product", TUMOR))
+    answers = (verdict("CAR_positive|CAR_present"),
+               Answer("which product", "AXI|unresolved", "clones", "car_product", TUMOR))
     return Plan(libraries, (Focus(TUMOR, "CD4_memory", CD3_LOSS),), answers, sites=sites(),
                 arguments={"car": f"AXI={CAR}+AXI_TAIL,TISA={CAR}+TISA_TAIL"})
