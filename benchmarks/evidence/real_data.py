@@ -67,14 +67,18 @@ def carpall_sheet(data: Path, patient: str, folder: Path) -> Path:
     return path
 
 
-def f1_sheet(data: Path, folder: Path) -> Path:
-    """Library F1: a list of called cells, CAR molecules, contigs; no matrix, so the depth is unknown."""
+def f1_sheet(data: Path, folder: Path, *, counting: str = "unknown") -> Path:
+    """Library F1: a list of called cells, CAR molecules, contigs; no matrix, so the depth is unknown.
+
+    All its cells are alike (sorted CAR+), so with `counting` unknown background and CAR cannot be told apart.
+    """
     notes = pd.read_csv(data / UMI / "cell-annotation-metadata.F1_E1_1.txt.gz", sep="\t", header=None, dtype=str)
     cells = notes.loc[notes[1] == "F1", 0].str[:16] + "-1"
     (folder / "F1.cells.txt").write_text("\n".join(cells) + "\n")
     path = folder / "F1.csv"
     pd.DataFrame([{"patient": "Axi-R-15", "sample": "F1", "selection": "CAR+", "day": 7, "material": "blood",
-                   "cells": folder / "F1.cells.txt", "molecules": f"CAR={data / UMI / 'F1_CAR.quant.txt.gz'}",
+                   "car_counting": counting, "cells": folder / "F1.cells.txt",
+                   "molecules": f"CAR={data / UMI / 'F1_CAR.quant.txt.gz'}",
                    "vdj": data / UMI / "F1_TCR_all_contig_annotations.csv.gz"}]).to_csv(path, index=False)
     return path
 
@@ -180,8 +184,9 @@ def main() -> None:
         for patient in ("P02", "P10", "P13"):
             tables = run(carpall_sheet(args.data, patient, folder), folder / patient, car="CAT_scFv")
             record[patient] = facts(tables) | {"sensitivity": sensitivities(tables, args.data)}
-        tables = run(f1_sheet(args.data, folder), folder / "F1", car="CAR")
-        record["F1"] = facts(tables) | {"sensitivity": sensitivities(tables, None)}
+        for counting in ("unknown", "unique"):
+            tables = run(f1_sheet(args.data, folder, counting=counting), folder / f"F1_{counting}", car="CAR")
+            record[f"F1, counting {counting}"] = facts(tables) | {"sensitivity": sensitivities(tables, None)}
         for layout in LAYOUTS:
             inner = folder / layout.name.replace(" ", "_")
             inner.mkdir()

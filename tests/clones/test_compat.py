@@ -14,7 +14,8 @@ from sclineage.patient import access
 
 from .builders import airr_data, background
 
-CELLS = ["b1 a1"] * 3 + ["b1"] * 2 + ["a1"] * 2 + ["b2 a2"] * 3 + ["b1 a1 b2 a2", "", "b3 a3 a4", "b3 a4", *background(8)]
+CELLS = [*["b1 a1"] * 3, *["b1"] * 2, *["a1"] * 2, *["b2 a2"] * 3, "b1 a1 b2 a2", "", "b3 a3 a4", "b3 a4",
+         *background(8)]
 
 
 def partition(labels):

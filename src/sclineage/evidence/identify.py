@@ -85,7 +85,8 @@ def refutation(design: Design, cells: Cells, library: Library, others: dict[str,
 
     Misassignment belongs to the reference and the chemistry, not to the sample: where T cells of another library of
     this patient with the same chemistry, counting and CAR features lack it, it cannot explain this one. Its rate may
-    differ between libraries by a log-sd of 0.7.
+    differ between libraries by a log-sd of 0.7. Where the other library's own clones told CAR from background, the
+    cells without the CAR are asked, else all.
     """
     own = library.keys.histogram()
     rate = own.umi / max(own.molecules, 1.0)
@@ -93,9 +94,13 @@ def refutation(design: Design, cells: Cells, library: Library, others: dict[str,
     for name in sorted(others):
         if name == library.name or not design.same(name, library.name, ("chemistry", "car_counting", "depth_known")):
             continue
+        other = others[name]
         mask = (cells.sample == design.names.index(name)) & cells.usable & cells.t_cell & (cells.clone >= 0)
-        if mask.sum() >= MIN_CELLS:
-            ratios.append(_absence(int(cells.count[mask].sum()), rate * float(np.sort(cells.depth[mask]).sum())))
+        if mask.sum() < MIN_CELLS:
+            continue
+        umi, depth = (other.free if other.compared and other.p_clear >= CLEAR else
+                      (float(cells.count[mask].sum()), float(np.sort(cells.depth[mask]).sum())))
+        ratios.append(_absence(round(umi), rate * max(depth, 1.0)))
     return min(ratios)
 
 

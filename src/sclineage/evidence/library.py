@@ -76,6 +76,8 @@ class Library:
         float64 (5, 3): share of H0, H1, H2 per stratum.
     carrying
         Expected share of carrying cells.
+    free
+        CAR UMIs and depth of the cells with a receptor, weighted by their probability not to carry the CAR.
     theta_prior
         What theta rested on before the library's own counts.
     p_clear
@@ -98,6 +100,7 @@ class Library:
     doublets: units.Doublets
     hypotheses: np.ndarray
     carrying: float = 0.0
+    free: tuple[float, float] = (0.0, 0.0)
     p_clear: float = 1.0
     compared: bool = False
     alternative: Background | None = None
@@ -152,7 +155,11 @@ def expectation(library: Library, *, device: Device | None = "cpu") -> tuple[Lib
     cells = np.repeat(rows.weights, np.diff(rows.sets.indptr)) * rows.sets.counts
     weighted = np.bincount(rows.sets.keys, p * cells, library.keys.bin.size)
     share = float(weighted.sum() / max(cells.sum(), 1))
-    return replace(library, hypotheses=shares, carrying=share), library.keys.histogram(weighted)
+    free = (1 - p) * cells * np.repeat(rows.strata > 0, np.diff(rows.sets.indptr))
+    key = rows.sets.keys
+    without = (float((free * library.keys.count[key]).sum()),
+               float((free * library.keys.depth[library.keys.bin[key]]).sum()))
+    return replace(library, hypotheses=shares, carrying=share, free=without), library.keys.histogram(weighted)
 
 
 def _large(rows: Rows) -> np.ndarray:

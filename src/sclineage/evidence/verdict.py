@@ -13,6 +13,7 @@ from .panel import Assessed, blocked
 SURE, DECADES, RESOLVED = 0.95, 1.3, 0.5  # posterior; log10 Bayes factor; log10 ratio of clonal to mixed
 TWO_SIDED = 0.975  # posterior at which the 95 % interval of the share of carrying members leaves 0, or is 1
 MIN_NEGATIVE_CELLS = 4
+MIN_CLONAL_CELLS = 10  # fewer cells cannot show that all members carry
 BACKGROUND_LIMIT = 0.25  # misassigned reads per carrying cell's reads, above which absence means nothing
 POISSON_TAIL = 0.01
 
@@ -90,7 +91,7 @@ def words(found: Assessed, support: Support, high: np.ndarray, *, is_open: np.nd
     state, evidence = found.posterior.state, found.evidence
     some = carrying(found, is_open)
     ratio = (evidence.reference[:, 1] - evidence.reference[:, 2]) / np.log(10)
-    clonal = some & is_open & (state[:, 1] >= TWO_SIDED) & (ratio >= RESOLVED)
+    clonal = some & is_open & (found.n >= MIN_CLONAL_CELLS) & (state[:, 1] >= TWO_SIDED) & (ratio >= RESOLVED)
     mixed = some & is_open & (state[:, 2] >= SURE) & (ratio <= -RESOLVED)
     negative = support.core & is_open & (support.strength > controls.NONE) & ~some
     rare = np.maximum(high, 3 * found.eta) <= limit

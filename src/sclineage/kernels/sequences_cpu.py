@@ -13,7 +13,7 @@ from numba import njit, prange
 
 from .components_cpu import unite
 from .sequences_bits import atomic_add, atomic_min, merged, occupied, popcount, shifted
-from .sequences_distance import Task, distance, field_range, owns
+from .sequences_distance import distance, field_range, owns
 from .sequences_keys import (
     ALIGNED,
     GAP,
@@ -25,6 +25,7 @@ from .sequences_keys import (
     ROW0,
     ROW1,
     SHORT,
+    Task,
     fill_masks,
     plain_key,
     table_bits,
@@ -177,7 +178,8 @@ def _join_itself(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sin
 
 
 @njit(cache=True)
-def _build(index: Index, metric: Metric, task: Task, masks: np.ndarray, head: np.ndarray, following: np.ndarray) -> None:
+def _build(index: Index, metric: Metric, task: Task, masks: np.ndarray, head: np.ndarray,
+           following: np.ndarray) -> None:
     group, words = task[SHORT], index.words
     base, stride, kept = index.bases[group], index.strides[group], masks[0] | masks[1] | masks[2]
     bits = table_bits(index.counts[group])

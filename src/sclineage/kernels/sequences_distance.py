@@ -20,12 +20,11 @@ from .sequences_bits import (
     shifted,
     trailing_zeros,
 )
-from .sequences_keys import ALIGNED, BLOCKS, GAP, LIMIT, MIDDLE, WILD
+from .sequences_keys import ALIGNED, BLOCKS, GAP, LIMIT, MIDDLE, WILD, Task
 from .sequences_metrics import COSTS, HAMMING, LEVENSHTEIN, TCRDIST, Metric, gap_range
 from .sequences_pack import Index
 
 Row = tuple[int, int, int, int]
-Task = tuple[int, int, int, int, int, int, int, int, int, int, int]
 
 _ONE = np.uint64(1)
 _RESIDUE = np.uint64(RESIDUE)

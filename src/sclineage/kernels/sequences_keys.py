@@ -9,6 +9,8 @@ from .sequences_bits import PER_WORD, RESIDUE, RESIDUE_BITS, merged, shifted
 from .sequences_metrics import TCRDIST, Metric
 from .sequences_pack import Index
 
+Task = tuple[int, int, int, int, int, int, int, int, int, int, int]
+
 KIND, SHORT, LONG, GAP, BLOCKS, WILD, MIDDLE, LIMIT, ROW0, ROW1, MAP = range(11)  # columns of a task
 COLUMNS = 11
 ALIGNED = -1  # MIDDLE of a task without edits
@@ -18,7 +20,7 @@ MIX = 0x9E3779B97F4A7C15
 
 
 @njit(cache=True)
-def _class_of(at: int, block_of: np.ndarray, metric: Metric, task: np.ndarray) -> int:
+def _class_of(at: int, block_of: np.ndarray, metric: Metric, task: np.ndarray | Task) -> int:
     """Which of three shifts the position of the shorter sequence is compared under; -1 if it is not compared."""
     block = block_of[at]
     if task[MIDDLE] == ALIGNED:
@@ -31,7 +33,7 @@ def _class_of(at: int, block_of: np.ndarray, metric: Metric, task: np.ndarray) -
 
 
 @njit(cache=True)
-def fill_masks(masks: np.ndarray, block_of: np.ndarray, metric: Metric, task: np.ndarray) -> None:
+def fill_masks(masks: np.ndarray, block_of: np.ndarray, metric: Metric, task: np.ndarray | Task) -> None:
     """Masks (3, words) of the residues that make up the task's key, by the shift of the longer sequence."""
     masks[:] = np.uint64(0)
     for at in range(block_of.size):

@@ -88,7 +88,8 @@ class Repertoire:
         productive``.
     truth
         One row per droplet: ``sample`` (int), ``clone`` and ``clone_2`` (-1 none), ``n_own`` (own chains seen),
-        ``own_trb`` (whether an own TRB was seen), ``shown_2`` (whether the second cell of a doublet showed a chain).
+        ``own_trb`` (whether an own TRB was seen), ``shown_1``, ``shown_2``, ``trb_1``, ``trb_2`` (whether the first and
+        the second cell showed a chain, a TRB).
     clones
         One row per clone: chains ``trb, trb_2, tra, tra_2`` (-1 none), rows of `chains`.
     chains
@@ -146,9 +147,12 @@ def simulate_repertoire(n_cells: int, *, seed: int, rates: Rates | None = None, 
     seen = pd.concat([own, _ambient(rng, truth, own, rates)], ignore_index=True)
     seen = _with_errors(rng, seen, len(chains), rates.error)
     truth["n_own"] = np.bincount(own["cell"], minlength=n)
-    trb = own["cell"][chains["locus"].to_numpy()[own["chain"]] == "TRB"]
-    truth["own_trb"] = np.bincount(trb, minlength=n) > 0
-    truth["shown_2"] = np.bincount(own["cell"][own["party"] == 1], minlength=n) > 0
+    is_trb = chains["locus"].to_numpy(object)[own["chain"]] == "TRB"
+    for party in (0, 1):
+        cell, of = own["cell"], own["party"] == party
+        truth[f"shown_{party + 1}"] = np.bincount(cell[of], minlength=n) > 0
+        truth[f"trb_{party + 1}"] = np.bincount(cell[of & is_trb], minlength=n) > 0
+    truth["own_trb"] = truth["trb_1"] | truth["trb_2"]
     return Repertoire(_records(rng, seen, chains), truth, clones, chains, rates)
 
 
