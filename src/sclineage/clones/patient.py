@@ -79,7 +79,8 @@ def patient_clones(table: pd.DataFrame, *, patient: str, sample: np.ndarray, n_s
                    invariant=invariant(chains), other_cell=beside, threshold=threshold)
     ids, aliases = clone_ids(patient, found.clones, chains.frame)
     cells = _cell_columns(found, ids).iloc[place].reset_index(drop=True)
-    return PatientClones(cells.assign(receptor_kind=receptor_kind(table, sample.size)), _receptors(patient, found, ids, chains),
+    kind = receptor_kind(table, sample.size)
+    return PatientClones(cells.assign(receptor_kind=kind), _receptors(patient, found, ids, chains),
                          _rates(found, obs.sample, np.diff(obs.ptr) > 0, obs, n_samples),
                          pd.concat([aliases, _child_aliases(patient, found, ids, chains, collapsed)],
                                    ignore_index=True), _corrected(collapsed, chains))
