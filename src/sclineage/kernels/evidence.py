@@ -6,14 +6,15 @@ background, `m`, the clone's expression relative to the library's (its last colu
 of cells whose counts carry signal. The log-likelihood of a clone is a sum of rows of the table; hypotheses are
 weights on the grid. All mixtures are formed in logs: no likelihood ratio is capped.
 
-Two devices, one contract: Numba (``evidence_cpu.py``) and CUDA (``evidence.cu``, where it exists). Clones are
-independent outputs and each is summed in the order of its keys, so results do not depend on the number of threads.
-Devices agree within 1e-6 nats per cell. Slow plain version: ``tests/oracles/evidence.py``.
+Two devices, one contract: Numba (``evidence_cpu.py``) and CUDA (``evidence.cu``). Clones are independent outputs and
+each is summed in the order of its keys, so results do not depend on the number of threads. Devices agree within 1e-6
+nats per cell. A mixture table made on the device stays there until evidence and posterior have used it.
+Slow plain version: ``tests/oracles/evidence.py``.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,9 +22,11 @@ from .. import _backend
 from .._backend import Device
 from .._errors import InputError
 from . import evidence_cpu as cpu
+from . import evidence_cuda as cuda
+from .evidence_cuda import CMAX, KERNEL, cuda_defines
 
-KERNEL = "evidence"
-CMAX = 24  # counts of this many and more share one bin
+__all__ = ["CMAX", "Multisets", "cuda_defines", "evidence", "likelihoods", "mixture_table", "multisets", "posterior"]
+
 SMALL = 20_000  # values below which one thread is faster
 DOUBLET_SHARES = np.array([0.25, 0.5, 0.75])  # part of a doublet's depth that the foreign partner brings
 DOUBLET_WEIGHTS = np.array([0.25, 0.5, 0.25])
@@ -112,14 +115,15 @@ def likelihoods(background: np.ndarray, signal: np.ndarray, *, size: float, back
     if not (background.shape == signal.shape and size > 0 and background_size > 0):
         raise InputError("likelihoods", f"shapes {background.shape}, {signal.shape}, sizes {size}, {background_size}",
                          "give one background and one signal per depth and positive sizes")
-    _backend.pick(device, kernel=KERNEL)
+    if _backend.pick(device, kernel=KERNEL) == "cuda":
+        return cuda.likelihoods(background, signal, size, background_size, g, m, DOUBLET_SHARES, DOUBLET_WEIGHTS)
     out = np.empty((background.size, CMAX + 1, g.size, m.size + 2))
     fill = cpu.fill_likelihoods if out.size > SMALL else cpu.fill_likelihoods_serial
     fill(background, signal, float(size), float(background_size), g, m, DOUBLET_SHARES, DOUBLET_WEIGHTS, out)
     return out
 
 
-def mixture_table(loglik: np.ndarray, w: np.ndarray, *, device: Device | None = "cpu") -> np.ndarray:
+def mixture_table(loglik: np.ndarray, w: np.ndarray, *, device: Device | None = "cpu") -> Any:
     """``log((1 - w) L0 + w L1)`` of every key on the grid, in logs.
 
     Parameters
@@ -131,16 +135,19 @@ def mixture_table(loglik: np.ndarray, w: np.ndarray, *, device: Device | None = 
 
     Returns
     -------
-    float64 (keys, g, m + 1, w); the last column of the third axis is the doublet.
+    float64 (keys, g, m + 1, w), an array of the device it was made on; the last column of the third axis is the
+    doublet.
     """
-    _backend.pick(device, kernel=KERNEL)
+    loglik, w = np.ascontiguousarray(loglik, np.float64), np.asarray(w, np.float64)
+    if _backend.pick(device, kernel=KERNEL) == "cuda":
+        return cuda.mixture_table(loglik, w)
     keys, backgrounds, columns = loglik.shape
-    out = np.empty((keys, backgrounds, columns - 1, np.size(w)))
-    cpu.fill_mixture(np.ascontiguousarray(loglik, np.float64), np.asarray(w, np.float64), out)
+    out = np.empty((keys, backgrounds, columns - 1, w.size))
+    cpu.fill_mixture(loglik, w, out)
     return out
 
 
-def evidence(clones: Multisets, table: np.ndarray, *, log_g: np.ndarray, log_w: np.ndarray,
+def evidence(clones: Multisets, table: Any, *, log_g: np.ndarray, log_w: np.ndarray,
              group: np.ndarray | None = None, device: Device | None = "cpu") -> np.ndarray:
     """Log evidence of every clone under every hypothesis on w, separately for every expression column.
 
@@ -149,7 +156,7 @@ def evidence(clones: Multisets, table: np.ndarray, *, log_g: np.ndarray, log_w: 
     clones
         Multisets of keys; a key is a row of `table`.
     table
-        float64 (keys, g, columns, w): `mixture_table`.
+        float64 (keys, g, columns, w): `mixture_table`, of the host or of the device.
     log_g
         float64 (groups, g): log weights of the background multipliers.
     log_w
@@ -161,15 +168,17 @@ def evidence(clones: Multisets, table: np.ndarray, *, log_g: np.ndarray, log_w: 
     -------
     float64 (clones, hypotheses, columns), natural logs, the maximum taken out per hypothesis.
     """
-    _backend.pick(device, kernel=KERNEL)
     rows = clones.indptr.size - 1
     group = np.zeros(rows, np.int64) if group is None else np.asarray(group, np.int64)
+    log_g, log_w = (np.ascontiguousarray(a, np.float64) for a in (log_g, log_w))
+    if _backend.pick(device, kernel=KERNEL) == "cuda":
+        return cuda.evidence(clones, table, log_g, log_w, group)
     out = np.empty((rows, log_w.shape[1], table.shape[2]))
-    cpu.fill_evidence(*clones, table, np.asarray(log_g, np.float64), np.asarray(log_w, np.float64), group, out)
+    cpu.fill_evidence(*clones, _backend.to_host(table), log_g, log_w, group, out)
     return out
 
 
-def posterior(clones: Multisets, table: np.ndarray, *, log_g: np.ndarray, log_w: np.ndarray, log_m: np.ndarray,
+def posterior(clones: Multisets, table: Any, *, log_g: np.ndarray, log_w: np.ndarray, log_m: np.ndarray,
               group: np.ndarray | None = None, device: Device | None = "cpu") -> tuple[np.ndarray, np.ndarray]:
     """Posteriors of w and m of every clone under every carrying hypothesis.
 
@@ -184,11 +193,12 @@ def posterior(clones: Multisets, table: np.ndarray, *, log_g: np.ndarray, log_w:
     -------
     float64 (clones, hypotheses, w) and float64 (clones, hypotheses, m), each summing to one over its last axis.
     """
-    _backend.pick(device, kernel=KERNEL)
     rows = clones.indptr.size - 1
     group = np.zeros(rows, np.int64) if group is None else np.asarray(group, np.int64)
+    log_g, log_w, log_m = (np.ascontiguousarray(a, np.float64) for a in (log_g, log_w, log_m))
+    if _backend.pick(device, kernel=KERNEL) == "cuda":
+        return cuda.posterior(clones, table, log_g, log_w, log_m, group)
     out_w = np.zeros((rows, log_w.shape[1], table.shape[3]))
     out_m = np.zeros((rows, log_w.shape[1], log_m.shape[1]))
-    cpu.fill_posterior(*clones, table, np.asarray(log_g, np.float64), np.asarray(log_w, np.float64),
-                       np.asarray(log_m, np.float64), group, out_w, out_m)
+    cpu.fill_posterior(*clones, _backend.to_host(table), log_g, log_w, log_m, group, out_w, out_m)
     return out_w, out_m
