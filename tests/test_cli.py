@@ -77,7 +77,7 @@ def test_a_csv_given_as_a_matrix_is_refused(capsys, tmp_path, sheet: Path) -> No
     assert not (tmp_path / "out").exists()
 
 
-def test_cuda_without_a_kernel_is_refused(capsys, tmp_path, sheet: Path) -> None:
+def test_cuda_without_a_device_is_refused(capsys, tmp_path, sheet: Path) -> None:
     from sclineage import _backend
 
     if _backend.cuda_available():

@@ -20,7 +20,7 @@ from ._errors import InputError, MissingDependencyError
 from ._settings import Device, settings
 
 KERNELS = Path(__file__).parent / "kernels"
-CUPY_COMMAND = "pip install 'sclineage[cuda13]'  (CUDA 12: pip install 'sclineage[cuda12]')"
+CUPY_COMMAND = "pip install 'sclineage[cuda13]'  (CUDA 12: pip install 'sclineage[cuda12]'), or use --device cpu"
 
 
 @cache
