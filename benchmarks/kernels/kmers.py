@@ -36,7 +36,7 @@ def _ready(inputs: tuple[np.ndarray, np.ndarray, np.ndarray, str]) -> tuple[Any,
 
 
 def _outputs(found: kmers.Scan) -> Mapping[str, np.ndarray]:
-    return {"kind": found.kind, "mask": found.mask, "unique_bases": found.unique_bases}
+    return {"kind": found.kind, "set": found.set, "unique_bases": found.unique_bases}
 
 
 def cases(*, tiny: bool) -> list[Case]:

@@ -38,22 +38,23 @@ __device__ bool seeded(const u8* read, int length, int k, const u64* seeds) {
 
 extern "C" __global__ void scan(const u8* __restrict__ buffer, const long long* __restrict__ start,
                                 const int* __restrict__ lengths, long long n, int k, const u64* __restrict__ keys,
-                                const u32* __restrict__ masks, const u8* __restrict__ flags, long long n_slots,
-                                const u64* __restrict__ seeds, u8* __restrict__ kind, u32* __restrict__ mask,
-                                int* __restrict__ unique_bases, bool* __restrict__ junction) {
+                                const short* __restrict__ sets, const u8* __restrict__ flags, long long n_slots,
+                                const short* __restrict__ meet, int n_sets, const u64* __restrict__ seeds,
+                                u8* __restrict__ kind, int* __restrict__ set, int* __restrict__ unique_bases,
+                                int* __restrict__ endogenous_bases, bool* __restrict__ junction) {
     long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n) return;
     const u8* read = buffer + start[i];
     int length = lengths[i];
     kind[i] = NOTHING;
-    mask[i] = 0u;
+    set[i] = -1;
     unique_bases[i] = 0;
+    endogenous_bases[i] = 0;
     junction[i] = false;
     if (length < k || !seeded(read, length, k, seeds)) return;
     u64 keep = (1ull << (2 * k)) - 1ull, forward = 0ull, backward = 0ull;
-    int run = 0, stretch = 0, longest = 0, bases = 0, first = -1, last = -1;
-    bool shared = false, crossing = false, apart = false;
-    u32 common = 0xFFFFFFFFu;
+    int run = 0, stretch = 0, bases = 0, native = 0, first = -1, last = -1, last_native = -1, own = -1, shared = -1;
+    bool far = false, clean = false, crossing = false, apart = false;
     for (int at = 0; at < length; ++at) {
         u64 base = base_of(read[at]);
         run = base < 4ull ? run + 1 : 0;
@@ -63,26 +64,37 @@ extern "C" __global__ void scan(const u8* __restrict__ buffer, const long long* 
         u64 code = forward < backward ? forward : backward;
         long long slot = slot_of(code, keys, n_slots);
         if (keys[slot] != code) continue;
-        if (flags[slot] & FLAG_SHARED) {
-            shared = true;
+        u8 flag = flags[slot];
+        if (flag & FLAG_ENDOGENOUS) {
+            native += last_native < 0 || at - last_native > k ? k : at - last_native;
+            last_native = at;
             continue;
         }
-        common &= masks[slot];
-        crossing = crossing || (flags[slot] & FLAG_JUNCTION) != 0;
-        stretch = last == at - 1 && last >= 0 ? stretch + 1 : k;
-        longest = stretch > longest ? stretch : longest;
+        if (flag & FLAG_SHARED) {
+            shared = shared < 0 ? sets[slot] : meet[shared * n_sets + sets[slot]];
+            continue;
+        }
+        own = own < 0 ? sets[slot] : meet[own * n_sets + sets[slot]];
+        bool unbroken = last >= 0 && last == at - 1;
+        stretch = unbroken ? stretch + 1 : k;
+        far = (far && unbroken) || !(flag & FLAG_NEAR);
+        clean = clean || (far && stretch >= CLEAN_RUN);
+        crossing = crossing || ((flag & FLAG_JUNCTION) && !(flag & FLAG_NEAR));
         bases += last < 0 || at - last > k ? k : at - last;
         first = first < 0 ? at : first;
         apart = apart || at - first >= k;
         last = at;
     }
-    if (first < 0) {
-        kind[i] = shared ? SHARED : NOTHING;
-        return;
+    if (clean || crossing || apart) {
+        kind[i] = own < n_sets - 1 ? UNIQUE : SEVERAL;
+    } else if (shared >= 0) {
+        kind[i] = SHARED;
+        own = shared;
+    } else {
+        kind[i] = own >= 0 ? WEAK : NOTHING;
     }
-    bool enough = apart || crossing || longest >= CLEAN_RUN;
-    kind[i] = enough ? (common != 0u ? UNIQUE : SEVERAL) : WEAK;
-    mask[i] = common;
+    set[i] = own;
     unique_bases[i] = bases;
+    endogenous_bases[i] = native;
     junction[i] = crossing;
 }
