@@ -38,6 +38,7 @@ from .kmers_sets import MAX_SETS, Sets, close
 KINDS = ("nothing", "shared", "weak", "unique", "several")
 MAX_TARGETS = MAX_SETS // 2
 FLANK = 100
+LEAST_BASES = 50  # two k-mers of 25 bases that do not overlap
 Place = Literal["cpu", "cuda"]
 _BLOCK = 128
 

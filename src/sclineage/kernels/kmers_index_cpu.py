@@ -98,7 +98,7 @@ def _mismatches(a: np.uint64, b: np.uint64) -> int:
 
 @njit(cache=True)
 def nearest_decoy(codes: np.ndarray, known: np.ndarray, index: Pieces, best: np.ndarray, within: np.ndarray) -> bool:
-    """Lower `best` (per target k-mer) and set `within` (per decoy k-mer) to the mismatches; whether any is at most 1."""
+    """Lower `best` (per target k-mer), set `within` (per decoy k-mer) to the mismatches; whether any is at most 1."""
     hit = False
     for i in range(codes.size):
         within[i] = UNKNOWN

@@ -67,7 +67,7 @@ def _closed(targets: int, found: set[tuple[int, ...]]) -> tuple[tuple[int, ...],
         new = {m for m in made if len(m) > 1} - known
         known |= new
         if len(known) + targets + 1 > MAX_SETS:
-            raise InputError("targets", f"{targets} sequences that share k-mers in more than {MAX_SETS - targets - 1} ways",
+            raise InputError("targets", f"{targets} sequences that share k-mers in too many ways (over {MAX_SETS})",
                              "give fewer targets at once, or one for each family of near-identical sequences")
     singles = [(t,) for t in range(targets)]
     return (*singles, *sorted(known, key=lambda m: (len(m), m)), ())

@@ -1,0 +1,315 @@
+"""Target sequences (CAR constructs, viruses, lineage cassettes) and what a read says about them.
+
+The k-mer work is `sclineage.kernels.kmers`; here are names, segments, decoys, features and warnings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from .. import _backend
+from .._errors import InputError
+from .._settings import Device
+from ..kernels import kmers
+from . import visible
+from .annotation import CODING, Kind, Segment, beside, from_header, read_gtf
+from .chemistries import Chemistry, End
+from .chemistries import chemistry as find_chemistry
+from .fasta import Paths, Record, as_paths, read_fasta
+
+SHARED = ":shared"
+UNRESOLVED = "unresolved"
+_REFUSED = "+,=;:"
+_FLAG_SHARED, _FLAG_JUNCTION = kmers.cpu.FLAG_SHARED, kmers.cpu.FLAG_JUNCTION
+
+__all__ = ["SHARED", "UNRESOLVED", "Calls", "Target", "Targets", "load_targets"]
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What each read is.
+
+    Attributes
+    ----------
+    feature
+        int32 (n,): position in `Targets.features`, -1 for none.
+    unique_bases
+        int32 (n,): bases covered by k-mers that no decoy has, or has with one base changed.
+    junction
+        bool (n,): the read crosses a junction of a construct, with ten bases or more on both sides.
+    endogenous
+        bool (n,): the read shows more of a decoy (k-mers of its own beside the shared stretch) than of a target. Its
+        feature is then ``<feature>:shared`` or none. A molecule with such a read is not the target's.
+    """
+
+    feature: np.ndarray
+    unique_bases: np.ndarray
+    junction: np.ndarray
+    endogenous: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One target sequence: a construct, a virus, a locus of a virus, or a lineage cassette.
+
+    `junctions` are the boundaries between segments (bases before them), `masked` the intervals never counted.
+    """
+
+    name: str
+    kind: Kind
+    sequence: bytes
+    segments: list[Segment]
+
+    @property
+    def junctions(self) -> list[int]:
+        """Boundaries of the coding segments of a construct."""
+        if self.kind != "car":
+            return []
+        ends = {p for s in self.segments if s.type in CODING for p in (s.start, s.stop)}
+        return sorted(ends - {0, len(self.sequence)})
+
+    @property
+    def masked(self) -> list[tuple[int, int]]:
+        """Promoters: they may hold the first exon of the human gene they were taken from."""
+        return [(s.start, s.stop) for s in self.segments if s.promoter]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Targets:
+    """Targets ready for reads.
+
+    Attributes
+    ----------
+    targets
+        Sorted by name.
+    features
+        Feature names: the targets, then ``A_or_B`` for reads that fit several equally (the product is not resolved),
+        ``<feature>:shared`` for each of them (sequence that decoys have too: never counts), and, where there are two
+        targets or more, ``unresolved`` (parts that no one target has together). Sorted; independent of file order.
+    index
+        The k-mers.
+    end
+        End of the transcript that the library sequences.
+    decoyed
+        Whether decoys were given. Without, counts of a construct made of human parts are not its own alone.
+    warnings
+        One line each: what the reference cannot tell.
+    unseen
+        Names of the constructs that this chemistry cannot see.
+    """
+
+    targets: list[Target]
+    features: list[str]
+    index: kmers.Index
+    end: End
+    decoyed: bool
+    warnings: list[str]
+    unseen: list[str]
+    _unique: np.ndarray = field(repr=False)
+    _shared: np.ndarray = field(repr=False)
+
+    @property
+    def car_counting(self) -> str:
+        """What the sample sheet's ``car_counting`` should say: ``unique`` with decoys, else ``unknown``."""
+        return "unique" if self.decoyed else "unknown"
+
+    def classify(self, bases: np.ndarray, offsets: np.ndarray, device: Device = "auto") -> Calls:
+        """Say for each read which target it comes from.
+
+        Parameters
+        ----------
+        bases
+            uint8: the reads' letters, one behind the other (either case; others than A, C, G, T are unknown).
+        offsets
+            int64 (n + 1,): where each read begins, and the end of the last.
+        device
+            ``auto``, ``cpu`` or ``cuda``; the result is the same.
+        """
+        offsets = np.asarray(offsets, np.int64)
+        length = np.diff(offsets).astype(np.int32)
+        found = kmers.scan(bases, offsets[:-1], length, self.index, device=_backend.pick(device, kernel="kmers"))
+        return self._calls(found)
+
+    def _calls(self, found: kmers.Scan) -> Calls:
+        native = found.endogenous_bases > found.unique_bases
+        enough = found.kind >= kmers.KINDS.index("unique")
+        shared = (found.kind == kmers.KINDS.index("shared")) | (enough & native)
+        feature = np.full(found.kind.size, -1, np.int32)
+        feature[enough] = self._unique[found.set[enough]]
+        feature[shared] = self._shared[found.set[shared]]
+        return Calls(feature, found.unique_bases, found.junction & ~native, native)
+
+    def segments(self) -> pd.DataFrame:
+        """Per segment (or whole target): its k-mers, how many are shared with decoys, and junction k-mers that are not.
+
+        Returns
+        -------
+        Columns ``target, segment, start, stop`` (from 1, both ends), ``kmers, shared, unique, junction``; k-mers belong
+        to the segment that holds their middle base.
+        """
+        rows = [row for t in self.targets for row in self._rows(t)]
+        return pd.DataFrame(rows, columns=["target", "segment", "start", "stop", "kmers", "shared", "unique",
+                                           "junction"])
+
+    def _rows(self, target: Target) -> Iterator[tuple[object, ...]]:
+        flags = kmers.places(target.sequence, self.index)
+        half = self.index.k // 2
+        whole = [Segment(0, len(target.sequence), "", "segment")]
+        for s in target.segments or whole:
+            here = flags[max(0, s.start - half) : max(0, s.stop - half)]
+            here = here[here >= 0]
+            own = (here & _FLAG_SHARED) == 0
+            yield (target.name, s.name, s.start + 1, s.stop, here.size, int((~own).sum()), int(own.sum()),
+                   int((own & ((here & _FLAG_JUNCTION) != 0)).sum()))
+
+
+def load_targets(targets_fasta: Paths, *, decoys: Paths | None = None, gtf: Paths | None = None,
+                 chemistry: str | Chemistry | None = None, k: int = 25) -> Targets:
+    """Read target sequences and mask what nature has too.
+
+    Parameters
+    ----------
+    targets_fasta
+        FASTA file or files, plain or gzip; the features are named as the records. What a header can say beside the name
+        is in `sclineage.reads.annotation`. A record of kind ``virus`` with segments is counted by locus:
+        ``<record>_<segment>`` (where genes overlap, the first one has the bases).
+    decoys
+        FASTA file or files of endogenous sequences: at least the human genes whose parts are in the construct (CD28,
+        CD247, TNFRSF9, CD8A, CSF2RA, IgG hinge, EGFR ...), best the whole transcriptome. Read once, not kept.
+    gtf
+        Segments, one file for each FASTA file or one for all. Default: the file of the same name beside each.
+    chemistry
+        Name, spec or `Chemistry`: warns where the library cannot see the construct.
+    k
+        Bases per k-mer.
+
+    Raises
+    ------
+    InputError
+        A damaged or empty file, two records of one name, a name that cannot be a feature, a GTF row that fits no
+        record, a record shorter than `k`, a construct without a single k-mer of its own.
+
+    Notes
+    -----
+    Read rule: two unique 25-mers that do not overlap, an unbroken unique run of 33 bases, or a junction with ten bases
+    on both sides; *unique* = in no decoy, not even with one base changed, on either strand.
+    """
+    targets, warnings = _read(as_paths(targets_fasta), None if gtf is None else as_paths(gtf))
+    built = kmers.index([t.sequence for t in targets], decoys=_decoys(decoys, targets), k=k,
+                        junctions=[t.junctions for t in targets], masked=[t.masked for t in targets])
+    end = _end(chemistry)
+    unseen, said = _own(targets, built, end, decoyed=decoys is not None)
+    features, unique, shared = _features(targets, built.members)
+    if decoys is None and any(t.kind == "car" for t in targets):
+        warnings.append("no decoys were given: reads of human genes whose parts are in a construct count as the "
+                        "construct's; give the transcriptome or those genes")
+    return Targets(targets, features, built, end, decoys is not None, warnings + said, unseen, unique, shared)
+
+
+def _end(chemistry: str | Chemistry | None) -> End:
+    if chemistry is None:
+        return "unknown"
+    return chemistry.end if isinstance(chemistry, Chemistry) else find_chemistry(chemistry).end
+
+
+def _read(paths: list[str], gtfs: list[str] | None) -> tuple[list[Target], list[str]]:
+    if gtfs is not None and len(gtfs) not in (1, len(paths)):
+        raise InputError("gtf", f"found {len(gtfs)} files for {len(paths)} FASTA files", "give one for each, or one")
+    records = [[(path, r) for r in read_fasta(path)] for path in paths]
+    if gtfs is not None and len(gtfs) == 1:
+        records = [[pair for group in records for pair in group]]
+    _refuse_names([pair for group in records for pair in group])
+    targets: list[Target] = []
+    warnings: list[str] = []
+    for n, group in enumerate(records):
+        annotation = gtfs[n] if gtfs is not None else beside(paths[n])
+        held, said = read_gtf(annotation, [r for _, r in group]) if annotation else ({}, [])
+        warnings += said
+        targets += [t for path, r in group for t in _loci(path, r, held.get(r.name, []))]
+    return sorted(targets, key=lambda t: t.name), warnings
+
+
+def _refuse_names(records: list[tuple[str, Record]]) -> None:
+    seen: dict[str, str] = {}
+    for path, record in records:
+        if record.name in seen:
+            raise InputError(path, f"the record {record.name!r} is there twice (also in {seen[record.name]})",
+                             "give every target a name of its own", place=f"record {record.name!r}")
+        if any(letter in record.name for letter in _REFUSED) or record.name == UNRESOLVED:
+            raise InputError(path, f"{record.name!r} cannot be the name of a feature",
+                             f"rename the record (none of {' '.join(_REFUSED)}, not {UNRESOLVED!r})",
+                             place=f"record {record.name!r}")
+        seen[record.name] = path
+
+
+def _loci(path: str, record: Record, annotated: list[Segment]) -> Iterator[Target]:
+    """The record as one target, or, for a virus with segments, one target for each locus."""
+    kind, segments = from_header(record, path)
+    segments = sorted({*segments, *annotated})
+    if kind != "virus" or not segments:
+        yield Target(record.name, kind, record.sequence, segments)
+        return
+    stop, taken = 0, set()
+    for s in segments:
+        start, stop = max(stop, s.start), max(stop, s.stop)
+        if stop - start >= kmers.LEAST_BASES:
+            name = f"{record.name}_{s.name}"
+            name = name if name not in taken else f"{name}_{start + 1}"
+            taken.add(name)
+            yield Target(name, kind, record.sequence[start:stop], [])
+
+
+def _decoys(given: Paths | None, targets: list[Target]) -> Iterator[bytes]:
+    names = {t.name for t in targets}
+    for path in [] if given is None else as_paths(given):
+        for record in read_fasta(path):
+            if record.name in names:
+                raise InputError(path, f"the decoy {record.name!r} is one of the targets", "leave it out of the decoys",
+                                 place=f"record {record.name!r}")
+            yield record.sequence
+
+
+def _own(targets: list[Target], built: kmers.Index, end: End, *, decoyed: bool) -> tuple[list[str], list[str]]:
+    """Names of the constructs that the chemistry cannot see, and warnings; refuses one without unique k-mers."""
+    unseen, said = [], []
+    for target in targets:
+        flags = kmers.places(target.sequence, built)
+        own = (flags >= 0) & ((flags & _FLAG_SHARED) == 0)
+        if not own.any():
+            raise InputError(target.name, "every k-mer of it is in the decoys or a promoter" if decoyed else
+                             "no k-mer of it can be counted", "if a decoy is the target itself leave it out; else give "
+                             "a target with a part of its own")
+        bases = np.zeros(len(target.sequence), bool)
+        for shift in range(built.k):
+            bases[shift : shift + own.size] |= own
+        why = "" if target.kind != "car" else visible.reason(
+            target.name, visible.window(target.sequence, target.segments, end), bases, end)
+        if why:
+            unseen.append(target.name)
+            said.append(why)
+    return unseen, said
+
+
+def _features(targets: list[Target], members: tuple[tuple[int, ...], ...]) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Feature names, and for each set of targets its feature and its feature of shared sequence.
+
+    Where a construct and a virus have the same k-mers (a lentiviral vector and HIV), the construct has them.
+    """
+    number = {m: i for i, m in enumerate(members)}
+    chosen = np.arange(len(members))
+    for i, m in enumerate(members):
+        constructs = tuple(t for t in m if targets[t].kind == "car")
+        chosen[i] = number.get(constructs, i) if constructs else i
+    used = sorted(set(chosen.tolist()) - ({len(members) - 1} if len(targets) == 1 else set()))
+    names = ["_or_".join(targets[t].name for t in members[i]) or UNRESOLVED for i in used]
+    at = np.zeros(len(members), np.int32)
+    at[used] = np.arange(len(used))
+    doubled = [n for n in names if names.count(n) > 1]
+    if doubled:
+        raise InputError("targets", f"two features would be called {doubled[0]!r}", "rename a record")
+    unique = at[chosen]
+    return names + [n + SHARED for n in names], unique, unique + len(used)
