@@ -215,3 +215,30 @@ def test_parse_focus_amino_acids(data):
     assert parse_focus("CASSLGQAYEQYF", table) == [table.loc[0, "clone_id"]]
     with pytest.raises(InputError, match="CASSLGQAYEQYF"):
         parse_focus("CASSLGQAYEQF", table)
+
+
+def _with_expression(cells, kinds):
+    """MuData whose cells show the expression of a T cell (``t``) or a monocyte (``m``)."""
+    airr = airr_data(cells, {"sample": ["s1"] * len(cells)})
+    genes = ["CD3D", "CD3E", "LYZ", "S100A8", "GAPDH"]
+    counts = {"t": [3, 2, 0, 0, 9], "m": [0, 0, 20, 15, 9]}
+    gex = AnnData(np.array([counts[k] for k in kinds], np.float32),
+                  obs=pd.DataFrame({"sample": "s1"}, index=airr.obs_names), var=pd.DataFrame(index=genes))
+    return MuData({"gex": gex, "airr": airr})
+
+
+def test_expression_tells_ambient_chains_from_own():
+    """The same weak TRB: a T cell's own in a T cell, ambient in a monocyte."""
+    cells = [f"b1:{1 + k % 4} a1:{1 + k % 3}" for k in range(40)] + background(80) + ["b1:1"] * 12 + [""] * 200
+    kinds = ["t"] * 120 + ["t"] * 6 + ["m"] * 6 + ["m"] * 200
+    data = _with_expression(cells, kinds)
+    clones(data)
+    obs = data["airr"].obs
+    mine = obs["clone_id"].iloc[0]
+    assert (obs["clone_id"].iloc[120:126] == mine).all()
+    assert (obs["clone_id"].iloc[126:132] == "").all()
+    assert (obs["clone_status"].iloc[126:132] == "ambiguous").all()
+    assert not obs["has_trb"].iloc[126:132].any()
+    blind = MuData({"airr": airr_data(cells, {"sample": ["s1"] * len(cells)})})
+    clones(blind)
+    assert (blind["airr"].obs["clone_id"].iloc[120:132] == mine).all(), "without expression they are alike"

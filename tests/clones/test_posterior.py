@@ -27,9 +27,9 @@ def one_round(seed, n=60, n_samples=2):
     chain, chains = identify(table)
     rows = table[["cell", "umis"]].assign(chain=chain)
     sample = found.truth["sample"].to_numpy()
-    obs = observe(rows, (chains.frame["locus"] == "TRA").to_numpy(np.int64), sample)
-    without = np.bincount(sample[np.diff(obs.ptr) == 0], minlength=n_samples)
-    canonical, rates = second_anchors(obs, len(chains)), rates_.start(obs, n_samples, without)
+    group = np.random.default_rng(seed).integers(0, 4, sample.size)
+    obs = observe(rows, (chains.frame["locus"] == "TRA").to_numpy(np.int64), sample, group)
+    canonical, rates = second_anchors(obs, len(chains)), rates_.start(obs, n_samples)
     keys, mine = first_keys(obs, canonical)
     own = mine.astype(float)
     for last in (False, True):
@@ -38,7 +38,7 @@ def one_round(seed, n=60, n_samples=2):
         if last:
             return obs, nuclei, rates, clone, mine, post
         counts = assign_._counts(obs, nuclei, post, clone, mine, rates, n_samples)
-        rates = rates_.update(obs, counts, without, n_samples)
+        rates = rates_.update(obs, counts, n_samples)
         keys, mine = assign_._next_keys(obs, nuclei, post, clone)
         own = post.own
 

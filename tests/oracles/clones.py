@@ -27,7 +27,7 @@ class Cell:
         self.counted = [bool(mine[e]) for e in entries]
         self.ambient = [rates.ambient[self.s, obs.locus[e]] * obs.share[e] * rates.ambient_umi[self.s, obs.umi_class[e]]
                         for e in entries]
-        self.home = int(assigned[i])
+        self.home, self.stratum = int(assigned[i]), int(obs.stratum[i])
 
     def capture(self, locus: int) -> float:
         return float(self.r.capture[self.s, locus])
@@ -141,7 +141,7 @@ class Cell:
     def posterior(self) -> tuple[dict[tuple, float], list[float]]:
         """Posterior of every hypothesis: ``()`` none, ``(c,)`` single, ``(c, d)`` doublet; and P(entry is own)."""
         parties = [*self.candidates(), NEW]
-        nothing = float(self.r.none[self.s])
+        nothing = float(self.r.none[self.stratum])
         for a in self.ambient:
             nothing *= a
         weight: dict[tuple, float] = {(): nothing}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from mudata import MuData
 
 from .. import _schema
 from .._errors import InputError
+from ..cells.subsets import MARKERS, subsets
 from ..patient import access
 from ..patient.access import Data
 from .airr import records
@@ -23,6 +25,7 @@ from .why import why
 __all__ = ["clones", "informative", "nesting", "parse_focus", "why"]
 
 COLUMNS = ("clone_id", "clone_posterior", "clone_status", "clone_id_2", "has_trb", "receptor_kind")
+TABLES = ("receptors", "receptor_rates", "clone_aliases", "corrected_chains")
 
 
 def clones(mdata: Data, *, mode: Literal["posterior", "scirpy"] = "posterior", patient_key: str = "patient",
@@ -66,7 +69,9 @@ def clones(mdata: Data, *, mode: Literal["posterior", "scirpy"] = "posterior", p
     -----
     A clone is nucleated by its TRB (junction nucleotides, V, J); TRA chains attach to it. Every cell is weighed
     between the clones that its chains lead to, a clone of its own, two cells, and ambient chains, with capture,
-    ambient and doublet rates estimated per sample. A cell is named only at `threshold`; cells without TRB attach
+    ambient and doublet rates estimated per sample; with a modality ``gex`` the share of droplets without a receptor of
+    their own is estimated apart for T cells, myeloid and B cells, and others. A cell is named only at `threshold`;
+    cells without TRB attach
     (``attached_dropout``) only when one clone alone explains them, never by an invariant alpha chain. ``assigned``
     and its kin give P(a cell of the clone is in the droplet); ``doublet`` gives P(it is these two); ``ambiguous``
     gives P(it is a single cell of ``clone_id_2``). Gamma-delta and B-cell chains name no clone; a T cell with the
@@ -79,10 +84,9 @@ def clones(mdata: Data, *, mode: Literal["posterior", "scirpy"] = "posterior", p
         from .compat import scirpy_clones
 
         result = scirpy_clones(airr, airr_key=airr_key, receptor_arms=receptor_arms, dual_ir=dual_ir,
-                               patient=_labels(mdata, airr, patient_key, "patient"))
+                               patient=_labels(mdata, airr, airr.obs_names, patient_key, "patient"))
     else:
-        result = _posterior_clones(airr, _labels(mdata, airr, patient_key, "patient"),
-                                   _labels(mdata, airr, sample_key, "sample"), airr_key, threshold)
+        result = _posterior_clones(airr, _cells(mdata, airr, patient_key, sample_key), airr_key, threshold)
     cells, tables = result
     _write(mdata, airr, cells.rename(columns={"clone_id": key_added}), airr_mod, sample_key)
     access.put_table(mdata, "receptors", tables.pop("receptors"))
@@ -122,42 +126,80 @@ def _receptors_of(mdata: Data, airr_mod: str, airr_key: str) -> Any:
     return airr
 
 
-def _labels(mdata: Data, airr: Any, key: str, default: str) -> np.ndarray:
-    """Column `key` for the cells of the receptor modality."""
-    if key in airr.obs:
-        values = airr.obs[key].astype(object)
-        return values.where(values.notna(), default).map(str).to_numpy(dtype=object)
+@dataclass(frozen=True)
+class _Cells:
+    """Cells the assignment sees: those of the receptor modality, then others of the same samples, without receptor.
+
+    The latter tell how many droplets hold no receptor of their own.
+    """
+
+    names: pd.Index
+    patient: np.ndarray
+    sample: np.ndarray
+    group: np.ndarray
+
+
+def _labels(mdata: Data, airr: Any, names: pd.Index, key: str, default: str) -> np.ndarray:
+    """Column `key` of the named cells, from the receptor modality first."""
+    out = pd.Series(np.nan, index=names, dtype=object)
     if isinstance(mdata, MuData) and access.has_column(mdata, key):
-        values = access.column(mdata, key).reindex(airr.obs_names).astype(object)
-        return values.where(values.notna(), default).map(str).to_numpy(dtype=object)
-    return np.full(airr.n_obs, default, dtype=object)
+        out = access.column(mdata, key).astype(object).reindex(names)
+    if key in airr.obs:
+        own = airr.obs[key].astype(object).reindex(names)
+        out = own.where(own.notna(), out)
+    return out.where(out.notna(), default).map(str).to_numpy(dtype=object)
 
 
-def _posterior_clones(airr: Any, patients: np.ndarray, samples: np.ndarray, airr_key: str,
+def _cells(mdata: Data, airr: Any, patient_key: str, sample_key: str) -> _Cells:
+    names = airr.obs_names
+    if isinstance(mdata, MuData):
+        assayed = sorted(set(_labels(mdata, airr, names, sample_key, "sample")))
+        rest = mdata.obs_names[~mdata.obs_names.isin(names)]
+        names = names.append(rest[np.isin(_labels(mdata, airr, rest, sample_key, "sample"), assayed)])
+    return _Cells(names, _labels(mdata, airr, names, patient_key, "patient"),
+                  _labels(mdata, airr, names, sample_key, "sample"), _groups(mdata, names))
+
+
+def _groups(mdata: Data, names: pd.Index) -> np.ndarray:
+    """What expression says of each cell, blind to its receptor: see `patient_clones`."""
+    found = access.counts_matrix(mdata) if isinstance(mdata, MuData) and "gex" in mdata.mod else None
+    if found is None:
+        return np.zeros(len(names), np.int64)
+    gex, counts = found
+    umi = {name: np.asarray(counts[:, np.flatnonzero(gex.var_names.isin(genes))].sum(axis=1)).ravel().astype(np.int64)
+           for name, genes in MARKERS.items()}
+    if not umi["t"].any():
+        return np.zeros(len(names), np.int64)
+    subset = subsets(umi, receptor=np.zeros(gex.n_obs, bool), car=np.zeros(gex.n_obs, np.int64))
+    kind = np.select([np.isin(subset, ("CD4_T", "CD8_T", "T")), np.isin(subset, ("myeloid", "B"))], [1, 3], default=2)
+    rows = gex.obs_names.get_indexer(names)
+    return np.where(rows >= 0, kind[rows], 0)
+
+
+def _posterior_clones(airr: Any, cells: _Cells, airr_key: str,
                       threshold: float) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
-    """Columns per cell and tables, patient by patient."""
+    """Columns per cell of the receptor modality, and tables, patient by patient."""
     table = chain_table(records(airr.obsm[airr_key]))
     parts: list[pd.DataFrame] = []
-    names_ = ("receptors", "receptor_rates", "clone_aliases", "corrected_chains")
-    frames: dict[str, list[pd.DataFrame]] = {name: [] for name in names_}
-    for patient in sorted(set(patients)):
-        rows = np.flatnonzero(patients == patient)
-        local = np.full(patients.size, -1, np.int64)
+    frames: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
+    for patient in sorted(set(cells.patient)):
+        rows = np.flatnonzero(cells.patient == patient)
+        local = np.full(cells.patient.size, -1, np.int64)
         local[rows] = np.arange(rows.size)
         mine = table[local[table["cell"].to_numpy()] >= 0]
         mine = mine.assign(cell=local[mine["cell"].to_numpy()]).reset_index(drop=True)
-        names, sample = np.unique(samples[rows].astype(str), return_inverse=True)
+        names, sample = np.unique(cells.sample[rows].astype(str), return_inverse=True)
         found = patient_clones(mine, patient=patient, sample=sample.astype(np.int64), n_samples=names.size,
-                               threshold=threshold)
+                               group=cells.group[rows], threshold=threshold)
         parts.append(found.cells.set_index(rows))
-        frames["receptors"].append(found.receptors)
-        for name, frame in (("receptor_rates", found.rates), ("corrected_chains", found.corrected)):
-            frames[name].append(frame.assign(sample=names[frame["sample"].to_numpy(np.int64)].astype(object)))
-        frames["clone_aliases"].append(found.aliases)
+        for name, frame in zip(TABLES, (found.receptors, found.rates, found.aliases, found.corrected), strict=True):
+            if "sample" in frame:
+                frame = frame.assign(sample=names[frame["sample"].to_numpy(np.int64)].astype(object))
+            frames[name].append(frame)
     if not parts:
         return pd.DataFrame({c: [] for c in COLUMNS}), {"receptors": _schema.empty("receptors")}
-    cells = pd.concat(parts).sort_index()
-    return cells, {name: pd.concat(frame, ignore_index=True) for name, frame in frames.items()}
+    return (pd.concat(parts).sort_index().iloc[:airr.n_obs],
+            {name: pd.concat(frame, ignore_index=True) for name, frame in frames.items()})
 
 
 def _write(mdata: Data, airr: Any, cells: pd.DataFrame, airr_mod: str, sample_key: str) -> None:
@@ -177,6 +219,6 @@ def _write(mdata: Data, airr: Any, cells: pd.DataFrame, airr_mod: str, sample_ke
 
 def _absent(mdata: Data, airr: Any, sample_key: str) -> np.ndarray:
     """Status of cells outside the receptor modality: no_receptor, or empty where their sample has no V(D)J data."""
-    assayed = sorted(set(_labels(mdata, airr, sample_key, "sample")))
+    assayed = sorted(set(_labels(mdata, airr, airr.obs_names, sample_key, "sample")))
     sample = access.text(mdata, sample_key, default="sample")
     return np.where(np.isin(sample, assayed), "no_receptor", "").astype(object)

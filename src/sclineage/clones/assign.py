@@ -56,7 +56,7 @@ class Assignment:
     fit: Fit
 
 
-def assign(obs: Observed, *, n_chains: int, n_samples: int, without_chain: np.ndarray, invariant: np.ndarray,
+def assign(obs: Observed, *, n_chains: int, n_samples: int, invariant: np.ndarray,
            other_cell: Callable[[np.ndarray], np.ndarray] | None = None, threshold: float = THRESHOLD) -> Assignment:
     """Assign the cells of one patient to clones.
 
@@ -66,8 +66,6 @@ def assign(obs: Observed, *, n_chains: int, n_samples: int, without_chain: np.nd
         What was seen.
     n_chains, n_samples
         Length of the chain list, number of samples.
-    without_chain
-        int (S): barcodes of each sample in which no chain was seen.
     invariant
         bool (C): partner chains that never lead to a clone (MAIT, iNKT).
     other_cell
@@ -75,15 +73,15 @@ def assign(obs: Observed, *, n_chains: int, n_samples: int, without_chain: np.nd
     threshold
         Posterior from which a clone is named.
     """
-    fit = _rounds(obs, n_chains, n_samples, without_chain, invariant)
+    fit = _rounds(obs, n_chains, n_samples, invariant)
     mixed = np.zeros(obs.sample.size) if other_cell is None else other_cell(fit.rates.doublet)
     cells, keys = _calls(obs, fit, mixed > 0.5, threshold)
     return Assignment(*_clone_rows(obs, fit, cells, keys, n_chains), fit)
 
 
-def _rounds(obs: Observed, n_chains: int, n_samples: int, without_chain: np.ndarray, invariant: np.ndarray) -> Fit:
+def _rounds(obs: Observed, n_chains: int, n_samples: int, invariant: np.ndarray) -> Fit:
     canonical = second_anchors(obs, n_chains)
-    rates = rates_.start(obs, n_samples, without_chain)
+    rates = rates_.start(obs, n_samples)
     keys, mine = first_keys(obs, canonical)
     own = mine.astype(np.float64)
     for _ in range(ROUNDS):
@@ -91,7 +89,7 @@ def _rounds(obs: Observed, n_chains: int, n_samples: int, without_chain: np.ndar
         nuclei, keys, clone = build(obs, keys, mine, own, canonical, capture, invariant, n_samples)
         post = posterior(obs, nuclei, rates, clone, mine, n_samples)
         counts = _counts(obs, nuclei, post, clone, mine, rates, n_samples)
-        rates = rates_.update(obs, counts, without_chain, n_samples)
+        rates = rates_.update(obs, counts, n_samples)
         keys, mine = _next_keys(obs, nuclei, post, clone)
         own = post.own
     return Fit(post, nuclei, rates, clone)
@@ -141,7 +139,9 @@ def _counts(obs: Observed, nuclei: Nuclei, post: Posterior, clone: np.ndarray, m
     visible = 1 - np.prod(1 - rates.capture, axis=1)
     exposure = np.bincount(obs.sample, has * (1 - frequency / max(nuclei.total, 1)), minlength=n_samples) * visible
     # droplets without a chain of their own would have shown an ambient chain, too
-    droplets = rates.n * (1 + rates.none)
+    found = np.bincount(obs.sample, has * (1 - post.p_none), minlength=n_samples)
+    lacking = np.bincount(obs.stratum, has * (1 - post.p_none), minlength=rates.none.size) * rates.none
+    droplets = found + lacking.reshape(n_samples, -1).sum(axis=1)
     return Counts(seen, lost, post.own, 1 - post.own, np.maximum(droplets[:, None] - hidden, 0), post.p_new,
                   post.p_none, post.p_doublet, exposure)
 

@@ -11,6 +11,7 @@ MOST_CHAINS = 6  # per cell; the rest (fewest UMIs) is left out
 # lowest UMI count of each class; class 0 is "UMIs unknown"
 UMI_CLASSES = np.array([0, 1, 2, 3, 4, 5, 7, 10, 15, 25], dtype=np.int64)
 N_CLASSES = UMI_CLASSES.size
+N_GROUPS = 4
 LEAK = 0.01  # share of the ambient chains of a sample that come from the patient's other samples
 CHANCE = np.array([1e-9, 3e-7])  # P(a new rearrangement equals a given chain): anchor (TRB), partner (TRA)
 
@@ -34,6 +35,9 @@ class Observed(NamedTuple):
         float64: share of the sample's ambient chains (of the locus) that are this chain, this cell left out.
     sample
         int64 (n): sample of the cell.
+    stratum
+        int64 (n): group of droplets in which those without a chain of their own are equally common: sample x
+        `N_GROUPS` + group (unknown, T cell, other, myeloid or B cell by expression).
     """
 
     ptr: np.ndarray
@@ -43,6 +47,7 @@ class Observed(NamedTuple):
     umi_class: np.ndarray
     share: np.ndarray
     sample: np.ndarray
+    stratum: np.ndarray
 
     @property
     def cell(self) -> np.ndarray:
@@ -50,7 +55,8 @@ class Observed(NamedTuple):
         return np.repeat(np.arange(self.sample.size), np.diff(self.ptr))
 
 
-def observe(rows: pd.DataFrame, locus: np.ndarray, sample: np.ndarray, *, unseen: float = 0.2) -> Observed:
+def observe(rows: pd.DataFrame, locus: np.ndarray, sample: np.ndarray, group: np.ndarray | None = None, *,
+            unseen: float = 0.2) -> Observed:
     """Arrange the chains of the cells of one patient.
 
     Parameters
@@ -61,6 +67,8 @@ def observe(rows: pd.DataFrame, locus: np.ndarray, sample: np.ndarray, *, unseen
         int64 per chain of the chain list: 0 anchor, 1 partner.
     sample
         int64 per cell.
+    group
+        int64 per cell in ``0..N_GROUPS-1``; default all 0 (unknown).
     unseen
         Share of ambient chains that come from clones of which no cell was captured.
     """
@@ -71,7 +79,7 @@ def observe(rows: pd.DataFrame, locus: np.ndarray, sample: np.ndarray, *, unseen
     where = locus[chain] if chain.size else np.zeros(0, np.int64)
     share = _shares(chain, where, np.maximum(umi, 1), sample[cell], unseen) if chain.size else np.zeros(0)
     return Observed(ptr, chain, where, umi, np.searchsorted(UMI_CLASSES, umi, side="right") - 1, share,
-                    sample.astype(np.int64))
+                    sample.astype(np.int64), sample * N_GROUPS + (0 if group is None else group))
 
 
 def canonical_order(obs: Observed) -> np.ndarray:
@@ -79,7 +87,7 @@ def canonical_order(obs: Observed) -> np.ndarray:
     shown = np.full((obs.sample.size, 2 * MOST_CHAINS), -1, np.int64)
     rank = np.arange(obs.chain.size) - obs.ptr[obs.cell]
     shown[obs.cell, 2 * rank], shown[obs.cell, 2 * rank + 1] = obs.chain, obs.umi
-    return np.lexsort((*shown.T[::-1], obs.sample))
+    return np.lexsort((*shown.T[::-1], obs.stratum))
 
 
 def _shares(chain: np.ndarray, locus: np.ndarray, umi: np.ndarray, sample: np.ndarray, unseen: float) -> np.ndarray:

@@ -45,7 +45,7 @@ class PatientClones:
 
 
 def patient_clones(table: pd.DataFrame, *, patient: str, sample: np.ndarray, n_samples: int,
-                   threshold: float = THRESHOLD) -> PatientClones:
+                   group: np.ndarray | None = None, threshold: float = THRESHOLD) -> PatientClones:
     """Clones of one patient.
 
     Parameters
@@ -58,6 +58,9 @@ def patient_clones(table: pd.DataFrame, *, patient: str, sample: np.ndarray, n_s
         int64 (n): sample of every cell, in ``0..n_samples-1``; cells without any chain belong here too.
     n_samples
         Number of samples.
+    group
+        int64 (n): what the cell's expression says of it, without looking at its receptor: 0 unknown, 1 T cell,
+        2 other, 3 myeloid or B cell. Droplets without a receptor of their own are as common as in their group.
     threshold
         Posterior from which a clone is named.
     """
@@ -67,16 +70,16 @@ def patient_clones(table: pd.DataFrame, *, patient: str, sample: np.ndarray, n_s
     rows = rows[rows["chain"] >= 0]
     rows, collapsed = correct(rows, chains)
     locus = (chains.frame["locus"] == PARTNER).to_numpy(np.int64)
-    order = canonical_order(observe(rows, locus, sample))
+    group = np.zeros(sample.size, np.int64) if group is None else group
+    order = canonical_order(observe(rows, locus, sample, group))
     place = np.argsort(order)
-    obs = observe(rows.assign(cell=place[rows["cell"]]), locus, sample[order])
-    without = np.bincount(obs.sample[np.diff(obs.ptr) == 0], minlength=n_samples)
+    obs = observe(rows.assign(cell=place[rows["cell"]]), locus, sample[order], group[order])
 
     def beside(doublet: np.ndarray) -> np.ndarray:
         return beside_b_cell(table, sample, doublet)[order]
 
-    found = assign(obs, n_chains=len(chains), n_samples=n_samples, without_chain=without,
-                   invariant=invariant(chains), other_cell=beside, threshold=threshold)
+    found = assign(obs, n_chains=len(chains), n_samples=n_samples, invariant=invariant(chains), other_cell=beside,
+                   threshold=threshold)
     ids, aliases = clone_ids(patient, found.clones, chains.frame)
     cells = _cell_columns(found, ids).iloc[place].reset_index(drop=True)
     kind = receptor_kind(table, sample.size)

@@ -328,7 +328,7 @@ def _fill_parties(obs, nuclei, rates, assigned, mine, n_samples, i, room):  # ty
 def _ambient_terms(obs, rates, i, n, ambient):  # type: ignore[no-untyped-def]
     """Factor of each entry as ambient, into `ambient`. Returns the likelihood that all are, with its prior."""
     s, lo = obs.sample[i], obs.ptr[i]
-    nothing = rates.none[s]
+    nothing = rates.none[obs.stratum[i]]
     for e in range(n):
         umi = rates.ambient_umi[s, obs.umi_class[lo + e]]
         ambient[e] = rates.ambient[s, obs.locus[lo + e]] * obs.share[lo + e] * umi

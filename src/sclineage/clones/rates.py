@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .observed import N_CLASSES, UMI_CLASSES, Observed
+from .observed import N_CLASSES, N_GROUPS, UMI_CLASSES, Observed
 
 
 class Rates(NamedTuple):
@@ -29,7 +29,7 @@ class Rates(NamedTuple):
     new
         (S,): share of cells whose clone is seen in no other cell.
     none
-        (S,): barcodes without a chain of their own, per cell with one.
+        (S x groups,): barcodes without a chain of their own, per cell with one, by `Observed.stratum`.
     doublet
         (S,): share of cells that are two.
     n
@@ -76,17 +76,19 @@ def _known(distribution: np.ndarray) -> np.ndarray:
     return out
 
 
-def start(obs: Observed, n_samples: int, without_chain: np.ndarray) -> Rates:
+def start(obs: Observed, n_samples: int) -> Rates:
     """Default rates, for the first round."""
-    n = _cells_with_chain(obs, n_samples)
+    n = _with_chain(obs.sample, obs, n_samples)
+    lacking, having = (_with_chain(obs.stratum, obs, n_samples * N_GROUPS, lacking=x) for x in (True, False))
     full = np.ones(n_samples)
     return Rates(np.outer(full, DEFAULT_CAPTURE), _known(np.repeat(DEFAULT_OWN[None], n_samples, 0)),
                  _known(np.repeat(DEFAULT_AMBIENT_UMI[None], n_samples, 0)), np.full((n_samples, 2), DEFAULT_AMBIENT),
-                 full * 0.3, np.maximum(DEFAULT_NONE, without_chain / np.maximum(n, 1)), full * DEFAULT_DOUBLET, n)
+                 full * 0.3, np.maximum(DEFAULT_NONE, lacking / np.maximum(having, 1)), full * DEFAULT_DOUBLET, n)
 
 
-def _cells_with_chain(obs: Observed, n_samples: int) -> np.ndarray:
-    return np.bincount(obs.sample[np.diff(obs.ptr) > 0], minlength=n_samples).astype(np.float64)
+def _with_chain(label: np.ndarray, obs: Observed, n: int, *, lacking: bool = False) -> np.ndarray:
+    """Cells per label that show a chain (or none)."""
+    return np.bincount(label[(np.diff(obs.ptr) == 0) == lacking], minlength=n).astype(np.float64)
 
 
 class Counts(NamedTuple):
@@ -117,7 +119,7 @@ class Counts(NamedTuple):
     doublet_exposure: np.ndarray
 
 
-def update(obs: Observed, counts: Counts, without_chain: np.ndarray, n_samples: int) -> Rates:
+def update(obs: Observed, counts: Counts, n_samples: int) -> Rates:
     """Rates from one round's expected counts.
 
     Parameters
@@ -126,8 +128,6 @@ def update(obs: Observed, counts: Counts, without_chain: np.ndarray, n_samples: 
         What was seen.
     counts
         Expected counts.
-    without_chain
-        (S,) barcodes in which no chain was seen at all.
     n_samples
         S.
     """
@@ -137,23 +137,25 @@ def update(obs: Observed, counts: Counts, without_chain: np.ndarray, n_samples: 
     group = obs.sample[obs.cell] * 2 + obs.locus
     foreign = np.bincount(group, counts.foreign, minlength=2 * n_samples).reshape(n_samples, 2)
     ambient = _shrunk(foreign, counts.foreign_exposure, np.full(2, DEFAULT_AMBIENT))
-    n = _cells_with_chain(obs, n_samples)
+    n = _with_chain(obs.sample, obs, n_samples)
 
     def total(values: np.ndarray) -> np.ndarray:
         return np.bincount(obs.sample, values, minlength=n_samples)
 
     doublet = _shrunk(total(counts.doublet)[:, None], counts.doublet_exposure[:, None], np.array([DEFAULT_DOUBLET]))
     new = (total(counts.new) + 0.5) / (n + 1)
-    none = _none(total(counts.none), without_chain, ambient.sum(axis=1), n)
+    none = _none(obs, counts.none, np.repeat(ambient.sum(axis=1), N_GROUPS))
     return Rates(np.clip(capture, 0.02, 0.995), _known(own), _known(ambient_umi), np.clip(ambient, 1e-4, 2.0), new,
                  none, np.clip(doublet[:, 0], 1e-3, 0.4), n)
 
 
-def _none(found: np.ndarray, without_chain: np.ndarray, ambient: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """Barcodes without own chains per cell with one; where empty barcodes are not listed, from those that are not."""
-    listed = without_chain + found
+def _none(obs: Observed, posterior: np.ndarray, ambient: np.ndarray) -> np.ndarray:
+    """Barcodes without own chains per cell with one; where barcodes without any chain are not listed, inferred."""
+    lacking, having = (_with_chain(obs.stratum, obs, ambient.size, lacking=x) for x in (True, False))
+    found = np.bincount(obs.stratum, posterior, minlength=ambient.size)
     inferred = found / np.maximum(-np.expm1(-ambient), 1e-3)
-    return (np.where(without_chain > 0, listed, inferred) + DEFAULT_NONE * WEIGHT) / (n + WEIGHT)
+    own = having - found
+    return (np.where(lacking > 0, lacking + found, inferred) + DEFAULT_NONE * WEIGHT) / (own + WEIGHT)
 
 
 def _shrunk(hits: np.ndarray, trials: np.ndarray, default: np.ndarray) -> np.ndarray:

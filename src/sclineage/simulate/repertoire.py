@@ -55,6 +55,8 @@ class Rates:
         P(a seen chain with many UMIs sheds a one-nucleotide child).
     other
         Droplets without T cells, as a share of those with.
+    uneven
+        Log-normal spread of the sizes of the samples, and normal spread of the logit of their capture; 0: all alike.
     """
 
     malignant: float = 0.15
@@ -75,6 +77,7 @@ class Rates:
     public_tra: float = 0.02
     error: float = 0.01
     other: float = 0.3
+    uneven: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -132,18 +135,19 @@ def simulate_repertoire(n_cells: int, *, seed: int, rates: Rates | None = None, 
     rates
         Rates; None draws them from the seed.
     n_samples
-        Samples over which droplets are spread evenly; clones are in all of them.
+        Samples over which droplets are spread (evenly unless ``rates.uneven``); clones are in all of them.
     """
     rates = draw_rates(seed) if rates is None else rates
     rng = np.random.default_rng([seed, crc32(b"repertoire")])
     of_cell = _clone_of_cells(rng, n_cells, rates)
     clones, chains = _receptors(rng, int(of_cell.max()) + 1, rates)
     n = n_cells + round(n_cells * rates.other)
-    truth = pd.DataFrame({"sample": rng.integers(0, n_samples, n), "clone": -1, "clone_2": -1})
+    sample, shift = _samples(rng, n, n_samples, rates.uneven)
+    truth = pd.DataFrame({"sample": sample, "clone": -1, "clone_2": -1})
     truth.loc[:n_cells - 1, "clone"] = of_cell
     second = np.flatnonzero(rng.random(n_cells) < rates.doublet)
     truth.loc[second, "clone_2"] = rng.choice(of_cell, second.size)
-    own = _own_chains(rng, truth, clones, chains, rates)
+    own = _own_chains(rng, truth, clones, chains, rates, shift)
     seen = pd.concat([own, _ambient(rng, truth, own, rates)], ignore_index=True)
     seen = _with_errors(rng, seen, len(chains), rates.error)
     truth["n_own"] = np.bincount(own["cell"], minlength=n)
@@ -154,6 +158,14 @@ def simulate_repertoire(n_cells: int, *, seed: int, rates: Rates | None = None, 
         truth[f"trb_{party + 1}"] = np.bincount(cell[of & is_trb], minlength=n) > 0
     truth["own_trb"] = truth["trb_1"] | truth["trb_2"]
     return Repertoire(_records(rng, seen, chains), truth, clones, chains, rates)
+
+
+def _samples(rng: np.random.Generator, n: int, n_samples: int, uneven: float) -> tuple[np.ndarray, np.ndarray]:
+    """Sample of every droplet, and the shift of the capture's logit in every sample."""
+    if uneven == 0:
+        return rng.integers(0, n_samples, n), np.zeros(n_samples)
+    size = np.exp(rng.normal(0, uneven, n_samples))
+    return rng.choice(n_samples, n, p=size / size.sum()), rng.normal(0, uneven, n_samples)
 
 
 def _clone_of_cells(rng: np.random.Generator, n: int, rates: Rates) -> np.ndarray:
@@ -198,9 +210,10 @@ def _receptors(rng: np.random.Generator, n: int, rates: Rates) -> tuple[pd.DataF
 
 
 def _own_chains(rng: np.random.Generator, truth: pd.DataFrame, clones: pd.DataFrame, chains: pd.DataFrame,
-                rates: Rates) -> pd.DataFrame:
+                rates: Rates, shift: np.ndarray) -> pd.DataFrame:
     """Chains of the cells in the droplets that were captured, with UMIs."""
     weight = {c: rng.normal(0, 0.4, len(clones)) for c in clones.columns}  # how well each chain of a clone captures
+    sample = truth["sample"].to_numpy()
     parts = []
     for party, column in enumerate(("clone", "clone_2")):
         cell = np.flatnonzero(truth[column] >= 0)
@@ -210,7 +223,7 @@ def _own_chains(rng: np.random.Generator, truth: pd.DataFrame, clones: pd.DataFr
             chain = clones[name].to_numpy()[clone]
             base, mean = ((rates.capture_trb, rates.umi_trb) if name.startswith("trb") else
                           (rates.capture_tra, rates.umi_tra))
-            logit = np.log(base / (1 - base)) + depth + weight[name][clone]
+            logit = np.log(base / (1 - base)) + depth + weight[name][clone] + shift[sample[cell]]
             seen = (chain >= 0) & (rng.random(cell.size) < 1 / (1 + np.exp(-logit)))
             umis = 1 + _negative_binomial(rng, mean * np.exp(0.7 * depth + 0.5 * weight[name][clone]), 1.3)
             parts.append(pd.DataFrame({"cell": cell[seen], "chain": chain[seen], "umi_count": umis[seen],
