@@ -224,12 +224,35 @@ VIRUS = [
     _c("flags", "str", "';'-separated flags"),
 ]
 
+# --- counting ---------------------------------------------------------------------------------------------------------
+READS = [
+    _c("group", "str", "what the reads are split by", ("barcode", "transcript", "molecule")),
+    _c("state", "str", "barcode: state of its barcode; transcript: feature, endogenous, nothing or no_primer; molecule: "
+       "what became of the reads of features"),
+    _c("reads", "int", "reads; the states of barcode and of transcript add up to all, those of molecule to the features"),
+    _c("share", "float", "share of the reads of the group"),
+]
+SHARING = [
+    _c("feature", "str", "feature of the targets"),
+    _c("molecules", "int", "molecules of all barcodes before chimeras are dropped"),
+    _c("in_several_cells", "int", "of these, molecules whose UMI another barcode has for the same feature"),
+    _c("pairs", "int", "pairs of barcodes with one UMI of the feature"),
+    _c("pairs_by_chance", "float", "such pairs expected by chance: n (n - 1) / (2 * 4^L)"),
+    _c("minor", "int", "molecules with less than 0.8 of the reads of their UMI and feature"),
+    _c("expected_collisions", "float", "molecules hidden because two of one barcode share their UMI by chance"),
+    _c("most_in_a_cell", "int", "molecules of the barcode with most"),
+    _c("umi_droplets", "int", "molecules in empty droplets; missing where there are none"),
+    _c("n_droplets", "int", "empty droplets: no cell, ten reads or more, at most a tenth of the median cell's"),
+]
+
 TABLES: dict[str, list[Column]] = {
+    "reads": READS, "sharing": SHARING,
     "cells": CELLS, "receptors": RECEPTORS, "malignancy": MALIGNANCY, "car_clones": CAR_CLONES,
     "clone_car": CLONE_CAR, "timeline": TIMELINE, "origin": ORIGIN, "clones": CLONES, "samples": SAMPLES,
     "distinct": DISTINCT, "virus": VIRUS,
 }
-SORT = {
+SORT: dict[str, list[str]] = {
+    "reads": [], "sharing": [],  # in the order of states and features
     "cells": ["patient", "sample", "barcode"], "samples": ["patient", "sample"],
     "clone_car": ["patient", "clone_id", "specimen", "selection", "population"],
     "timeline": ["patient", "clone_id", "day", "sample"],
@@ -259,7 +282,7 @@ def conform(frame: pd.DataFrame, table: str) -> pd.DataFrame:
         raise ValueError(f"table {table!r}: missing columns {missing}, unregistered columns {extra}")
     out = pd.DataFrame({c.name: _cast(frame[c.name], c) for c in columns}, index=frame.index)
     keys = SORT.get(table, [k for k in ("patient", "clone_id") if k in names])
-    return out.sort_values(keys, kind="stable", ignore_index=True)
+    return out.sort_values(keys, kind="stable", ignore_index=True) if keys else out.reset_index(drop=True)
 
 
 def _cast(values: pd.Series, column: Column) -> pd.Series:

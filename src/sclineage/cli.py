@@ -14,6 +14,8 @@ from ._errors import Fault, InputError, SclineageError
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Single-cell lineage of CAR-T patients. Research use only.")
 
+SEVERAL = ("--r1", "--r2", "--primer")  # options that take several values
+
 Out = Annotated[Path, typer.Option("--out", help="Output folder.")]
 Car = Annotated[str, typer.Option("--car", help="CAR features: FEATURE[+FEATURE][,...] or NAME=F1+F2,NAME2=F3.")]
 Virus = Annotated[list[str] | None, typer.Option("--virus", help="NAME=F1+F2, NAME=prefix:EBV_ or NAME=contig:ID.")]
@@ -53,6 +55,39 @@ def check(sheet: Path, car: Car, virus: Virus = None, debug: Debug = False) -> N
         return
     _report(faults)
     raise typer.Exit(2)
+
+
+@app.command()
+def count(chemistry: Annotated[str, typer.Option(help="10x-3p-v2, -v3, -v4, 10x-5p-v2, -v3, or r1:bc16,umi12.")],
+          targets: Annotated[Path, typer.Option(help="FASTA of CAR constructs, viruses, lineage barcodes.")],
+          out: Out,
+          r1: Annotated[list[Path] | None, typer.Option(help="R1 files, lane by lane; alone: interleaved.")] = None,
+          r2: Annotated[list[Path] | None, typer.Option(help="R2 files in the same order.")] = None,
+          bam: Annotated[Path | None, typer.Option(help="10x BAM instead of FASTQ.")] = None,
+          whitelist: Annotated[str | None, typer.Option(help="File or stored name of the barcode list.")] = None,
+          decoys: Annotated[Path | None, typer.Option(help="FASTA of endogenous transcripts.")] = None,
+          gtf: Annotated[Path | None, typer.Option(help="Segments of the targets; default: beside the FASTA.")] = None,
+          cells: Annotated[Path | None, typer.Option(help="Barcodes of the cells: list, 10x matrix or h5ad.")] = None,
+          policy: Annotated[str, typer.Option(help="cellranger, unique or calibrated.")] = "cellranger",
+          umis: Annotated[str | None, typer.Option(help="cellranger, exact or directional.")] = None,
+          enriched: Annotated[bool, typer.Option("--enriched", help="An enrichment (amplicon) library.")] = False,
+          primer: Annotated[list[str] | None, typer.Option(help="Primers of the enrichment.")] = None,
+          least_reads: Annotated[int | None, typer.Option(help="Least reads of a molecule of an enrichment.")] = None,
+          merge: Annotated[Path | None, typer.Option(help="Molecules of the GEX library of the same cells.")] = None,
+          device: Device = "auto", threads: Threads = None, debug: Debug = False) -> None:
+    """Count molecules of target sequences in FASTQ files or a 10x BAM."""
+    from .reads.api import count_targets
+
+    found = count_targets(chemistry=chemistry, targets=targets, r1=r1 or (), r2=r2 or (), bam=bam, out=out,
+                          whitelist=whitelist, decoys=decoys, gtf=gtf, cells=cells, policy=policy,  # type: ignore[arg-type]
+                          umi_policy=umis, enriched=enriched, primers=primer or (),  # type: ignore[arg-type]
+                          least_reads=least_reads, merge=merge, device=device,  # type: ignore[arg-type]
+                          threads=threads, say=_say)
+    record = found.uns["count"]["record"]
+    for line in record["warnings"]:
+        _say(f"warning: {line}")
+    _say(f"done: {out}: {record['reads']} read pairs, {record['molecules']} molecules, {found.n_obs} cells, peak "
+         f"memory {record['peak_memory_bytes'] / 1e6:.0f} MB; research use only")
 
 
 @app.command()
@@ -101,11 +136,12 @@ def _report(faults: list[Fault]) -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Entry point: exit status 0 done, 2 bad input or usage, 1 internal error, 130 interrupted."""
-    args = sys.argv[1:] if args is None else args
+    args = _several(sys.argv[1:] if args is None else args)
     try:
         status = app(args=args, standalone_mode=False, prog_name="sclineage")
     except KeyboardInterrupt:
-        _exit(130, "interrupted; nothing that looks finished was written; `sclineage run ... --resume` continues", args)
+        _exit(130, "interrupted; nothing that looks finished was written"
+              + ("; `sclineage run ... --resume` continues" if args[:1] == ["run"] else ""), args)
     except typer.Abort:
         _exit(130, "interrupted", args)
     except typer.TyperException as error:
@@ -120,6 +156,15 @@ def main(args: list[str] | None = None) -> None:
         _exit(1, f"internal error: {type(error).__name__}: {' '.join(str(error).split())[:300]}; "
                  "run again with --debug and report it", args)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _several(args: list[str]) -> list[str]:
+    """``--r1 A B`` as ``--r1 A --r1 B``: the shell expands ``--r1 *_R1_*`` to that."""
+    out, option, values = [], "", 0
+    for word in args:
+        option, values = (word, 0) if word.startswith("-") else (option, values + 1)
+        out += [option, word] if values > 1 and option in SEVERAL else [word]
+    return out
 
 
 def _exit(status: int, message: str, args: list[str]) -> None:

@@ -1,7 +1,7 @@
-"""Preprocessing: quality control, annotation, embedding, neighbours, barcodes."""
+"""Preprocessing: quality control, annotation, embedding, neighbours, barcodes and molecules."""
 
 from .cells.api import annotate, embed, neighbors
 from .patient.api import qc
-from .reads.api import match_barcodes
+from .reads.api import count_targets, match_barcodes
 
-__all__ = ["annotate", "embed", "match_barcodes", "neighbors", "qc"]
+__all__ = ["annotate", "count_targets", "embed", "match_barcodes", "neighbors", "qc"]

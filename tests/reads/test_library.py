@@ -13,6 +13,7 @@ import pytest
 from sclineage._errors import InputError
 from sclineage.kernels import barcodes, matching
 from sclineage.kernels.barcodes import pack
+from sclineage.kernels.whitelists import decode
 from sclineage.reads import library, molecules
 from sclineage.reads.chemistries import CHEMISTRIES, Segment, chemistry, reverse_complement
 from sclineage.reads.fastq import read_single
@@ -171,7 +172,7 @@ def target_reads(n: int, seed: int = 0) -> tuple[molecules.TargetReads, list[tup
     umi = pack(np.frombuffer("".join(x[2] for x in names).encode(), np.uint8).reshape(-1, 6).copy())[0]
     return molecules.TargetReads(np.array([x[0] for x in names], np.int32), np.array([x[1] for x in names], np.int32),
                                  umi, rng.integers(0, 90, n).astype(np.int32), rng.random(n) < 0.2,
-                                 rng.random(n).astype(np.float32)), names
+                                 rng.random(n).astype(np.float32), np.ones(n, np.int64)), names
 
 
 @pytest.mark.parametrize("policy", ["exact", "cellranger", "directional"])
@@ -181,13 +182,16 @@ def test_molecules_equal_oracle(policy: str) -> None:
     target = umi_oracle.collapse(rows, policy)
     want = umi_oracle.molecules(rows, target)
     low = umi_oracle.low_support(rows, target) if policy == "cellranger" else set()
-    got = molecules.count_molecules(reads, umi_length=6, policy=policy)
+    every = molecules.count_molecules(reads, ["CAR", "WPRE"], umi_length=6, policy=policy)
+    squeezed = molecules.count_molecules(molecules.compress(reads), ["CAR", "WPRE"], umi_length=6, policy=policy)
+    assert all(np.array_equal(getattr(every, f), getattr(squeezed, f)) for f in every.__dataclass_fields__)
+    got = every.counted
     listed = from_words(["AAAAAAAA", "CCCCCCCC", "GGGGGGGG", "TTTTTTTT"])
     table = molecules.frame(got, listed, ["CAR", "WPRE"], 6)
     seen = {("ACGT".index(b[0]), ["CAR", "WPRE"].index(f), u): n
             for b, f, u, n in zip(table["barcode"], table["feature"], table["umi"], table["reads"], strict=True)}
     assert seen == {k: v for k, v in want.items() if k not in low}
-    assert got.dropped == sum(k in low for k in want)
+    assert (every.fate == molecules.OTHER_FEATURE).sum() == sum(k in low for k in want)
     for k, name in enumerate(zip(got.cell, got.feature, table["umi"], strict=True)):
         mine = [i for i, x in enumerate(names) if target[x] == (int(name[0]), int(name[1]), name[2])]
         assert got.unique_bases[k] == reads.unique_bases[mine].max()
@@ -203,7 +207,8 @@ def test_table_is_the_same_bytes_and_reads_back(tmp_path: Path) -> None:
     order = np.random.default_rng(5).permutation(300)
     shuffled = molecules.TargetReads(*(getattr(reads, f)[order] for f in reads.__dataclass_fields__))
     for name, which in (("a", reads), ("b", shuffled)):
-        table = molecules.frame(molecules.count_molecules(which, umi_length=6), listed, ["CAR", "WPRE"], 6)
+        got = molecules.count_molecules(which, ["CAR", "WPRE"], umi_length=6).counted
+        table = molecules.frame(got, listed, ["CAR", "WPRE"], 6)
         molecules.write_molecules(table, tmp_path / name / "molecules.tsv.gz")
     data = [(tmp_path / n / "molecules.tsv.gz").read_bytes() for n in "ab"]
     assert data[0] == data[1]
@@ -222,9 +227,46 @@ def test_usable_umis() -> None:
 
 
 def test_no_molecules() -> None:
-    empty = molecules.TargetReads(*(np.zeros(0, t) for t in (np.int32, np.int32, np.uint64, np.int32, bool,
-                                                             np.float32)))
-    got = molecules.count_molecules(empty, umi_length=10)
+    got = molecules.count_molecules(molecules.no_reads(), ["CAR"], umi_length=10)
     table = molecules.frame(got, from_words(["ACGT"]), ["CAR"], 10)
     assert tuple(table.columns) == molecules.COLUMNS
     assert len(table) == 0
+
+
+def vote(*rows: tuple[int, int, str, int]) -> dict[tuple[int, str, str], tuple[int, str]]:
+    """Molecules of (cell, feature, umi, reads) rows: (cell, umi, feature) -> reads and fate."""
+    features = ["A", "A:shared", "B", "B:shared", "A_or_B", "A_or_B:shared", "V"]
+    columns = list(zip(*rows, strict=True))
+    codes = pack(np.frombuffer("".join(columns[2]).encode(), np.uint8).reshape(len(rows), -1).copy())[0]
+    n = len(rows)
+    reads = molecules.TargetReads(np.array(columns[0], np.int32), np.array(columns[1], np.int32), codes,
+                                  np.full(n, 60, np.int32), np.zeros(n, bool), np.ones(n, np.float32),
+                                  np.array(columns[3], np.int64))
+    got = molecules.count_molecules(reads, features, umi_length=4)
+    texts = [u.tobytes().decode() for u in decode(got.umi, 4)]
+    return {(int(c), u, features[f]): (int(r), molecules.FATES[k])
+            for c, u, f, r, k in zip(got.cell, texts, got.feature, got.reads, got.fate, strict=True)}
+
+
+A, A_SHARED, B, B_SHARED, A_OR_B, V = 0, 1, 2, 3, 4, 6
+
+
+def test_votes_of_the_reads_of_a_molecule() -> None:
+    counted = (3, "counted")
+    assert vote((0, A, "ACGT", 1), (0, A_SHARED, "ACGT", 2)) == {(0, "ACGT", "A"): counted}
+    assert vote((0, A_SHARED, "ACGT", 3)) == {(0, "ACGT", "A:shared"): counted}
+    assert vote((0, A, "ACGT", 1), (0, A_OR_B, "ACGT", 2)) == {(0, "ACGT", "A"): counted}
+    assert vote((0, A_OR_B, "ACGT", 2), (0, B_SHARED, "ACGT", 1)) == {(0, "ACGT", "A_or_B"): counted}
+    assert vote((0, A, "ACGT", 2), (0, B, "ACGT", 1)) == {(0, "ACGT", "A"): counted}
+    assert vote((0, A, "ACGT", 2), (0, B, "ACGT", 2)) == {(0, "ACGT", "A"): (4, "other_feature")}
+    assert vote((0, A, "ACGT", 1), (1, A, "ACGT", 1)) == {(0, "ACGT", "A"): (1, "counted"),
+                                                          (1, "ACGT", "A"): (1, "counted")}
+    assert vote((0, A, "ACGT", 1), (0, V, "ACGT", 3)) == {(0, "ACGT", "A"): (1, "other_feature"),
+                                                          (0, "ACGT", "V"): counted}
+
+
+def test_an_endogenous_read_takes_the_molecule_with_it() -> None:
+    assert vote((0, A, "ACGT", 9), (0, -1, "ACGT", 1)) == {(0, "ACGT", "A"): (9, "endogenous")}
+    assert vote((0, A, "ACGT", 9), (1, -1, "ACGT", 1)) == {(0, "ACGT", "A"): (9, "counted")}
+    # the read of the misread UMI goes with its molecule, and so does the endogenous one beside it
+    assert vote((0, A, "ACGT", 9), (0, A, "ACGA", 1), (0, -1, "ACGA", 1)) == {(0, "ACGT", "A"): (10, "endogenous")}

@@ -1,22 +1,41 @@
-"""Public face of the reads: `sl.pp.match_barcodes`."""
+"""Public face of the reads: `sl.pp.match_barcodes`, `sl.pp.count_targets`."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
+from scipy import sparse
 
-from .. import _backend
+from .. import _backend, _provenance, _schema
 from .._errors import InputError
 from .._settings import Device
-from ..kernels.matching import STATES, Policy, match
+from ..kernels.matching import POLICIES, STATES, Policy, match
+from ..kernels.umis import POLICIES as UMI_POLICIES
+from ..kernels.umis import Place
+from ..kernels.umis import Policy as UmiPolicy
 from ..kernels.whitelists import Whitelist
+from .constructs import Targets, load_targets
+from .count import Way
+from .counting import Result, count_library, warnings_about
 from .letters import ascii_rows
+from .lineage import with_cassettes
+from .molecules import write_molecules
+from .opening import Opened, PathLike, Paths, open_reads
+from .outputs import LAST, empty_droplets, fates, peak_memory, read_states, sharing_table, staged
+from .primers import primer_codes
 from .whitelists import find_whitelist, from_words, read_whitelist
 
-__all__ = ["match_barcodes"]
+__all__ = ["count_targets", "match_barcodes"]
+
+KERNELS = ("barcodes", "umis", "kmers")  # of counting: a device that one of them lacks is refused at once
 
 
 def match_barcodes(sequences: Sequence[str] | np.ndarray, qualities: Sequence[str] | np.ndarray | None = None, *,
@@ -85,3 +104,152 @@ def _scores(qualities: Sequence[str] | np.ndarray, rows: np.ndarray) -> np.ndarr
         row = int(np.flatnonzero(((scores < 33) | (scores > 126)).any(axis=1))[0])
         raise InputError("qualities", "a character outside '!' to '~'", "give Phred + 33", place=f"entry {row + 1}")
     return scores
+
+
+def count_targets(*, chemistry: str, targets: PathLike, r1: Paths = (), r2: Paths = (),
+                  bam: PathLike | None = None, out: PathLike | None = None,
+                  whitelist: PathLike | None = None, decoys: PathLike | None = None,
+                  gtf: PathLike | None = None, cells: PathLike | None = None, policy: Policy = "cellranger",
+                  umi_policy: UmiPolicy | None = None, enriched: bool = False, primers: Sequence[str] = (),
+                  least_reads: int | None = None, merge: PathLike | None = None, device: Device = "auto",
+                  threads: int | None = None, say: Callable[[str], None] | None = None) -> AnnData:
+    """Count molecules of target sequences (CAR constructs, viruses, lineage barcodes) in a 10x library.
+
+    Parameters
+    ----------
+    chemistry
+        Name or spec, see `sclineage.reads.chemistries.chemistry`.
+    targets
+        FASTA of the targets, see `sclineage.reads.constructs`; a record with runs of N is a lineage barcode between its
+        constant parts.
+    r1, r2
+        FASTQ files (plain or gzip) lane by lane; R1 alone: files with R1 and R2 in turn.
+    bam
+        10x BAM instead: with `whitelist` its raw barcodes (CR, UR) are corrected here, without it those of its maker
+        (CB, UB) are taken.
+    out
+        Folder for ``molecules.tsv.gz``, ``features.h5ad``, ``reads.csv``, ``sharing.csv`` and ``run.json``; None writes
+        nothing.
+    whitelist
+        Path or stored name; None takes that of the chemistry.
+    decoys
+        FASTA of endogenous transcripts that targets share sequence with.
+    gtf
+        Segments of the targets; None takes the file of the same name beside the FASTA.
+    cells
+        Barcodes, 10x matrix or h5ad of the cells; its UMIs are then the prior of barcode correction in an enriched
+        library. None: a plain knee of the reads per barcode.
+    policy
+        Barcode correction: ``cellranger``, ``unique`` or ``calibrated`` (`match_barcodes`).
+    umi_policy
+        ``cellranger`` (default), ``exact``, or ``directional`` (default of enriched libraries).
+    enriched
+        An enrichment (amplicon) library: chimeras are dropped, and molecules under a number of reads that is found from
+        the library.
+    primers
+        Primers that the transcript reads of an enrichment begin with.
+    least_reads
+        Least reads of a molecule of an enrichment, instead of the number found.
+    merge
+        Molecule table (ours, or Cell Ranger's ``molecule_info.h5``) of the gene-expression library of the same cells:
+        what both have counts once.
+    device, threads
+        They change the time, never the result.
+    say
+        Receives lines of progress.
+
+    Returns
+    -------
+    AnnData, cells x features: molecules in ``X`` (int32 CSR); ``obs["reads"]`` exact reads of the barcode;
+    ``var["molecules"]`` molecules of all barcodes, ``var["umi_droplets"]`` those in empty droplets;
+    ``uns["count"]`` what was counted and how, ``uns["count"]["molecules"]`` the molecule table.
+
+    Raises
+    ------
+    InputError
+        Bad input; nothing is left in `out`.
+
+    Notes
+    -----
+    Memory is that of the distinct (cell, feature, UMI) and the whitelist, not of the files. Reads whose barcode has to
+    wait for the counts of the whole library wait in the folder for temporary files.
+    """
+    way = _way(policy, umi_policy, device, enriched=enriched, primers=primers, least_reads=least_reads)
+    asked = {"chemistry": chemistry, "targets": targets, "decoys": decoys, "gtf": gtf, "r1": r1, "r2": r2, "bam": bam,
+             "whitelist": whitelist, "cells": cells, "merge": merge, "primers": list(primers)}
+    with contextlib.ExitStack() as stack:
+        folder = None if out is None else stack.enter_context(staged(out))
+        stack.enter_context(_backend.threads(threads))
+        start = time.monotonic()
+        opened = open_reads(chemistry_name=chemistry, r1=r1, r2=r2, bam=bam, whitelist=whitelist)
+        loaded = load_targets(targets, decoys=decoys, gtf=gtf, chemistry=opened.source.chemistry)
+        result = count_library(opened, with_cassettes(loaded), way, cells=cells, merge=merge,
+                               say=say or (lambda _: None))
+        found = _anndata(result)
+        record = _record(opened, loaded, result, way, asked, time.monotonic() - start)
+        found.uns["count"] = {"warnings": np.array(record["warnings"], dtype=object), "droplets": result.droplets.size}
+        if folder is not None:
+            _write(folder, opened, result, found, record)
+        found.uns["count"] |= {"molecules": result.table, "record": record}
+    return found
+
+
+def _way(policy: Policy, umi_policy: UmiPolicy | None, device: Device, *, enriched: bool, primers: Sequence[str],
+         least_reads: int | None) -> Way:
+    umi_policy = umi_policy or ("directional" if enriched else "cellranger")
+    for name, value, known in (("policy", policy, POLICIES), ("umi policy", umi_policy, UMI_POLICIES)):
+        if value not in known:
+            raise InputError(name, f"found {value!r}", f"use one of {', '.join(known)}")
+    if not enriched and (primers or least_reads is not None):
+        raise InputError("primers", "primers or least reads for a library that is not enriched", "add --enriched")
+    if least_reads is not None and least_reads < 1:
+        raise InputError("least reads", f"found {least_reads}", "give a number of at least 1")
+    places = {_backend.pick(device, kernel=k) for k in KERNELS}
+    place: Place = "cuda" if places == {"cuda"} else "cpu"
+    return Way(policy, umi_policy, place, enriched, primer_codes(primers), least_reads)
+
+
+def _anndata(result: Result) -> AnnData:
+    """Cells x features, cells and features in order."""
+    features, counted = pd.Index(result.counted.features, dtype=object), result.counted
+    cells = pd.Index(result.barcodes, dtype=object)
+    where = [names.get_indexer(pd.Index(result.table[column]))
+             for names, column in ((cells, "barcode"), (features, "feature"))]
+    inside = where[0] >= 0
+    matrix = sparse.csr_matrix((np.ones(int(inside.sum()), np.int32), (where[0][inside], where[1][inside])),
+                               shape=(len(cells), len(features)), dtype=np.int32)
+    obs = pd.DataFrame({"reads": counted.barcode_reads[result.cells.ranks].astype(np.int64)}, index=cells)
+    var = pd.DataFrame({"molecules": np.bincount(where[1], minlength=len(features)),
+                        "umi_droplets": empty_droplets(counted, result.droplets)}, index=features)
+    return AnnData(matrix, obs=obs, var=var)
+
+
+def _record(opened: Opened, loaded: Targets, result: Result, way: Way, asked: dict[str, Any],
+            seconds: float) -> dict[str, Any]:
+    """What ``run.json`` says."""
+    counted, layout = result.counted, opened.source.chemistry
+    others = map(asked.get, ("targets", "decoys", "gtf", "cells", "merge"))
+    files = [*opened.source.files, *(Path(str(p)) for p in others if p)]
+    return {
+        "made_by": "sclineage count", "note": "research use only", "parameters": asked,
+        "policy": way.policy, "umi_policy": way.umi_policy, "enriched": way.enriched, "device": way.device,
+        "chemistry": {"name": layout.name, "barcode_bases": layout.barcode.length, "umi_bases": layout.umi.length,
+                      "end": layout.end, "whitelist": opened.listed, "barcodes": opened.whitelist.n,
+                      "first_barcodes_on_list": counted.on_list},
+        "reads": counted.reads, "transcript_reads": counted.found, "feature_reads": fates(counted),
+        "molecules": len(result.table), "molecules_only_in_merged": result.merged,
+        "cells": {"n": len(result.barcodes), "source": result.cells.source}, "empty_droplets": result.droplets.size,
+        "threshold": None if counted.threshold is None else {
+            k: getattr(counted.threshold, k) for k in ("reads", "error_mean", "molecule_mean", "error_share", "gain")},
+        "car_counting": loaded.car_counting, "constructs_unseen": loaded.unseen,
+        "warnings": [*loaded.warnings, *warnings_about(result, way)], "inputs": _provenance.inputs(files),
+        "versions": _provenance.versions(), "seconds": round(seconds, 3), "peak_memory_bytes": peak_memory()}
+
+
+def _write(folder: Path, opened: Opened, result: Result, found: AnnData, record: dict[str, Any]) -> None:
+    write_molecules(result.table, folder / "molecules.tsv.gz")
+    found.write_h5ad(folder / "features.h5ad")
+    _schema.write(read_states(result.counted), "reads", folder / "reads.csv")
+    table = sharing_table(result.counted, opened.source.chemistry.umi.length, result.droplets)
+    _schema.write(table, "sharing", folder / "sharing.csv")
+    _provenance.write_json(record, folder / LAST)

@@ -44,6 +44,10 @@ class Batch:
     def __len__(self) -> int:
         return self.start.size
 
+    def take(self, rows: np.ndarray) -> Batch:
+        """Some of the records."""
+        return Batch(self.buffer, self.name[rows], self.start[rows], self.length[rows], self.quality[rows])
+
     def pack(self, first: int, bases: int) -> tuple[np.ndarray, np.ndarray]:
         """Packed bases of a piece of each read, and n_at as `kernels.barcodes` has it (-4: the read is too short)."""
         codes, n_at = np.empty(len(self), np.uint64), np.empty(len(self), np.int8)

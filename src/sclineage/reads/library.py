@@ -27,7 +27,8 @@ from .parse import TOO_SHORT
 READ_STATES = (*STATES, "too_short")
 _WAITING = 1 << 20  # reads decided at a time
 
-__all__ = ["READ_STATES", "Library", "Looked", "check_chemistry"]
+__all__ = ["READ_STATES", "Library", "Looked", "check_chemistry", "open_aside",
+           "set_aside"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,12 @@ class Library:
 
     Use as a context: `add` every batch, then `finish`, then `decide` the reads that are wanted.
 
+    Parameters
+    ----------
+    prior
+        int32 (barcodes,): reads of each barcode by rank that ``cellranger`` weighs candidates by; None takes the exact
+        reads of this library.
+
     Attributes
     ----------
     counts
@@ -61,7 +68,7 @@ class Library:
     """
 
     def __init__(self, chemistry: Chemistry, whitelist: Whitelist, *, policy: Policy = "cellranger",
-                 device: Place = "cpu") -> None:
+                 device: Place = "cpu", prior: np.ndarray | None = None) -> None:
         if whitelist.length != chemistry.barcode.length:
             raise ValueError(f"the whitelist has {whitelist.length} bases, the chemistry {chemistry.barcode.length}")
         self.counts = np.zeros(whitelist.n, np.int32)
@@ -69,8 +76,9 @@ class Library:
         self._chemistry, self._whitelist, self._policy, self._device = chemistry, whitelist, policy, device
         self._record = np.dtype([("code", "<u8"), ("n_at", "i1"), ("rank", "<i4"),
                                  ("quality", "u1", (whitelist.length,))])
-        self._waiting: IO[bytes] = tempfile.TemporaryFile(prefix="sclineage-")  # noqa: SIM115 (closed by __exit__)
+        self._waiting: IO[bytes] = open_aside()
         self._model: Calibration | None = None
+        self._prior = self.counts if prior is None else prior
 
     def __enter__(self) -> Library:
         return self
@@ -94,15 +102,8 @@ class Library:
         held = np.empty(rows.size, self._record)
         held["code"], held["n_at"], held["rank"] = codes[rows], n_at[rows], ranks[rows]
         held["quality"] = batch.qualities(rows, place.start, place.length)
-        self._keep(held)
+        set_aside(self._waiting, held)
         return Looked(codes, n_at, ranks)
-
-    def _keep(self, held: np.ndarray) -> None:
-        try:
-            self._waiting.write(held.tobytes())
-        except OSError as error:
-            raise InputError(tempfile.gettempdir(), f"reads cannot be set aside there ({error.strerror})",
-                             "free space, or point TMPDIR at a larger disk") from None
 
     def _look_up(self, codes: np.ndarray, n_at: np.ndarray) -> np.ndarray:
         if self._device == "cpu":
@@ -146,7 +147,7 @@ class Library:
         -------
         ranks int32 (-1: no barcode), states uint8, posteriors float32, all (n,).
         """
-        found = matching.decide(codes, n_at, ranks, qualities, self._whitelist, counts=self.counts, policy=self._policy,
+        found = matching.decide(codes, n_at, ranks, qualities, self._whitelist, counts=self._prior, policy=self._policy,
                                 model=self._model, device=self._device)
         return found[0], found[1], found[2]
 
@@ -173,8 +174,39 @@ class Library:
         return Calibration(error, weights, matching.junk_share(bins, reads))
 
 
+def open_aside() -> IO[bytes]:
+    """Temporary file without a name; it is gone when it is closed, or when the process ends.
+
+    Raises
+    ------
+    InputError
+        No folder for temporary files can be written to.
+    """
+    try:
+        return tempfile.TemporaryFile(prefix="sclineage-")
+    except OSError as error:
+        raise InputError("TMPDIR", f"no temporary file can be made ({error.strerror or error})",
+                         "point TMPDIR at a folder with free space") from None
+
+
+def set_aside(file: IO[bytes], held: np.ndarray) -> None:
+    """Append records to a temporary file.
+
+    Raises
+    ------
+    InputError
+        The disk is full.
+    """
+    try:
+        file.write(held.tobytes())
+        file.flush()
+    except OSError as error:
+        raise InputError(tempfile.gettempdir(), f"reads cannot be set aside there ({error.strerror})",
+                         "free space, or point TMPDIR at a larger disk") from None
+
+
 def check_chemistry(batch: Batch, used: Chemistry, whitelist: Whitelist, *, listed: str,
-                    others: Mapping[str, Whitelist] | None = None) -> float:
+                    others: Mapping[str, Whitelist] | None = None, mate: Batch | None = None) -> float:
     """Share of the barcodes of a first batch that are on the list exactly; refuses a wrong chemistry.
 
     Parameters
@@ -183,6 +215,8 @@ def check_chemistry(batch: Batch, used: Chemistry, whitelist: Whitelist, *, list
         Name or file of the whitelist, for the message.
     others
         Further lists by name, tried where the share is too small so that the error can say which one fits.
+    mate
+        The other reads of the pairs, to see whether the two were swapped.
 
     Raises
     ------
@@ -195,6 +229,9 @@ def check_chemistry(batch: Batch, used: Chemistry, whitelist: Whitelist, *, list
     share = _share(codes, whitelist)
     if codes.size and share < LEAST_ON_LIST:
         seen = {"reverse complement": _share(reverse_complement(codes, place.length), whitelist)}
+        if mate is not None:
+            swapped, whole = mate.pack(place.start, place.length)
+            seen["R1 and R2 swapped"] = _share(swapped[whole == NO_N], whitelist)
         for name, other in (others or {}).items():
             if other.length == place.length:
                 seen[name] = _share(codes, other)
@@ -202,6 +239,11 @@ def check_chemistry(batch: Batch, used: Chemistry, whitelist: Whitelist, *, list
     if not codes.size:
         raise InputError(listed, f"none of the first {len(batch)} reads has a whole barcode of chemistry {used.name} "
                          f"({place.stop} bases, no N)", "check the chemistry, and that R1 and R2 are not swapped")
+    long = float((batch.length >= used.bases).mean())
+    if long < LEAST_ON_LIST:
+        raise InputError(listed, f"only {long:.1%} of the first {len(batch)} reads have the {used.bases} bases of "
+                         f"barcode and UMI (median {int(np.median(batch.length))})",
+                         f"{used.name} is not their chemistry")
     return share
 
 

@@ -109,3 +109,13 @@ def lowest_quality(buffer: np.ndarray, quality: np.ndarray, length: np.ndarray, 
             for k in range(bases):
                 lowest = min(lowest, buffer[quality[row] + first + k])
         out[row] = lowest
+
+
+@njit(cache=True)
+def copy_reads(buffer: np.ndarray, start: np.ndarray, offsets: np.ndarray, out: np.ndarray) -> None:
+    """Copy the bases of every read from `buffer`, from places `start`, to its place in `out`."""
+    for row in range(start.size):
+        at = start[row]
+        for k in range(offsets[row], offsets[row + 1]):
+            out[k] = buffer[at]
+            at += 1

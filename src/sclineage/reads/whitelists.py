@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ FOLDER = "SCLINEAGE_WHITELISTS"
 BLOCK_HEADER = ["block", "side", "word"]
 _CHUNK = 1 << 20
 
-__all__ = ["FOLDER", "find_whitelist", "from_words", "read_whitelist"]
+__all__ = ["FOLDER", "StoredWhitelists", "find_whitelist", "from_words", "read_whitelist"]
 
 
 def folder() -> Path:
@@ -53,6 +54,25 @@ def find_whitelist(name: str | os.PathLike[str]) -> Path:
     raise InputError(name, "no such file, and no whitelist of that name is stored",
                      f"give the path of the list, or put it into {where}" + (f"; {nearest(str(name), known)}"
                                                                             if known else ""))
+
+
+class StoredWhitelists(Mapping[str, Whitelist]):
+    """The whitelists of some chemistries that are in `folder`, each read when it is asked for."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._paths: dict[str, Path] = {}
+        for name in names:
+            with contextlib.suppress(InputError):
+                self._paths[name] = find_whitelist(name)
+
+    def __getitem__(self, name: str) -> Whitelist:
+        return read_whitelist(self._paths[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
 
 def read_whitelist(path: str | os.PathLike[str]) -> Whitelist:
