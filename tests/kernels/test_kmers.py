@@ -60,7 +60,11 @@ def chimera(rng: np.random.Generator) -> tuple[list[str], list[str], list[list[i
     two = domains[3] + domains[1] + domains[4]
     changed = list(domains[2])
     changed[::20] = ["A" if b != "A" else "C" for b in changed[::20]]
-    decoys = [random_sequence(rng, 80) + domains[1] + random_sequence(rng, 50), back("".join(changed)), domains[5]]
+    recoded = list(domains[3])
+    for at in (20, 31, 60, 71, 80):
+        recoded[at] = "G" if recoded[at] != "G" else "T"
+    decoys = [random_sequence(rng, 250) + domains[1] + random_sequence(rng, 50), back("".join(changed)), domains[5],
+              random_sequence(rng, 30) + "".join(recoded)]
     return [one, two], decoys, [[90, 180], [90, 180]]
 
 
@@ -78,6 +82,7 @@ def test_scan_equals_oracle(k: int, backend: str) -> None:
     got = check(reads, targets, decoys, k, junctions, backend)
     if k == 25:
         assert set(got.kind.tolist()) == {0, 1, 2, 3, 4}
+        assert np.count_nonzero(got.endogenous_bases) > 20
 
 
 @QUICK
@@ -99,6 +104,33 @@ def test_one_unique_kmer_is_not_enough(backend: str) -> None:
     reads = [target[50:75], target[50:82], target[50:83], target[50:75] + "N" + target[76:101]]
     got = check(reads, [target], [], 25, [[]], backend)
     assert [kmers.KINDS[x] for x in got.kind] == ["weak", "weak", "unique", "unique"]
+
+
+def test_single_evidence_must_be_three_mismatches_away(backend: str) -> None:
+    """A clean stretch of 33 bases or a junction counts only if no decoy has it with two changes."""
+    rng = np.random.default_rng(11)
+    target = random_sequence(rng, 300)
+    for changes, kinds in (((147, 149), ["weak", "weak"]), ((145, 148, 152), ["unique", "unique"])):
+        decoy = list(target)
+        for at in changes:
+            decoy[at] = {"A": "C", "C": "G", "G": "T", "T": "A"}[decoy[at]]
+        for at in list(range(0, 120, 5)) + list(range(180, 300, 5)):
+            decoy[at] = {"A": "C", "C": "G", "G": "T", "T": "A"}[decoy[at]]
+        reads = [target[132:165], target[137:162]]
+        got = check(reads, [target], ["".join(decoy)], 25, [[148]], backend)
+        assert [kmers.KINDS[x] for x in got.kind] == kinds
+
+
+def test_many_targets(backend: str) -> None:
+    """More targets than a word has bits, some alike: sets are closed under intersection."""
+    rng = np.random.default_rng(12)
+    core, tail = random_sequence(rng, 60), random_sequence(rng, 60)
+    targets = [random_sequence(rng, 60) for _ in range(40)]
+    targets += [targets[0] + core, targets[1] + core + tail, targets[2] + tail + core]
+    reads = [t[i : i + 60] for t in targets for i in range(0, max(1, len(t) - 59), 10)]
+    got = check(reads, targets, [], 25, [[]] * len(targets), backend)
+    built = kmers.index(targets)
+    assert {built.members[x] for x in got.set if x >= 0} >= {(3,), (0, 40), (40, 41, 42), (41, 42)}
 
 
 def test_masking_reaches_one_mismatch_and_no_further() -> None:

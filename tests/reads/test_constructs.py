@@ -94,7 +94,7 @@ def test_an_n_breaks_kmers(two: Targets) -> None:
 
 
 def test_order_of_records_and_files_changes_nothing(tmp_path: Path, two: Targets) -> None:
-    one, other = write(tmp_path / "x.fa", [(f"carA {SEGMENTS}", A)]), write(tmp_path / "y.fa", [(f"carB {SEGMENTS}", B)])
+    one, other = (write(tmp_path / f"{n}.fa", [(f"{n} {SEGMENTS}", s)]) for n, s in (("carA", A), ("carB", B)))
     decoys = write(tmp_path / "e.fa", [("TAIL", back(NATIVE_TAIL)), ("HINGE", NATIVE_HINGE)])
     again = load_targets([other, one], decoys=decoys)
     reads = [s[i : i + 90] for s in (A, B, NATIVE_HINGE) for i in range(0, len(s) - 90, 7)]

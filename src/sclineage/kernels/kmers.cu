@@ -1,5 +1,5 @@
 // The k-mer filter on the device; the contract is in kmers.py, the constants come from kmers.cuda_defines().
-// One thread per read, no barrier. A read costs its bases once for the seeds (a seventh of them, 2 MB bitmap in L2) and,
+// One thread per read, no barrier. A read costs its bases once for the seeds (filter of 16 bytes per k-mer, in L2) and,
 // in the few that have one, once more for the k-mers with a table look-up each.
 
 typedef unsigned long long u64;
@@ -22,25 +22,28 @@ __device__ __forceinline__ long long slot_of(u64 code, const u64* keys, long lon
     return slot;
 }
 
-__device__ bool seeded(const u8* read, int length, int k, const u64* seeds) {
+// Letters 1 to 8 and 5 to 12 of a word, byte by byte because reads are not aligned; then as in kmers_cpu.seed_word.
+__device__ bool seeded(const u8* read, int length, int k, const u64* seeds, long long n_seeds) {
+    bool hit = false;
     for (int at = 0; at + SEED <= length; at += k - SEED + 1) {
-        u64 word = 0ull;
-        bool whole = true;
-        for (int j = 0; j < SEED; ++j) {
-            u64 base = base_of(read[at + j]);
-            whole = whole && base < 4ull;
-            word = (word << 2) | (base & 3ull);
+        u64 first = 0ull, second = 0ull;
+        for (int j = 0; j < 8; ++j) {
+            first |= (u64)read[at + j] << (8 * j);
+            second |= (u64)read[at + SEED - 8 + j] << (8 * j);
         }
-        if (whole && ((seeds[word >> 6] >> (word & 63ull)) & 1ull)) return true;
+        u64 mixed = ((first & LETTER_BITS) | (((second >> 32) & LETTER_BITS) << 3)) * FACTOR;
+        u64 bits = (1ull << (mixed >> 58)) | (1ull << ((mixed >> 52) & 63ull));
+        long long word = (long long)((mixed >> 26) & 0x3FFFFFFull) & (n_seeds - 1);
+        hit = hit || (seeds[word] & bits) == bits;
     }
-    return false;
+    return hit;
 }
 
 extern "C" __global__ void scan(const u8* __restrict__ buffer, const long long* __restrict__ start,
                                 const int* __restrict__ lengths, long long n, int k, const u64* __restrict__ keys,
                                 const short* __restrict__ sets, const u8* __restrict__ flags, long long n_slots,
                                 const short* __restrict__ meet, int n_sets, const u64* __restrict__ seeds,
-                                u8* __restrict__ kind, int* __restrict__ set, int* __restrict__ unique_bases,
+                                long long n_seeds, u8* __restrict__ kind, int* __restrict__ set, int* __restrict__ unique_bases,
                                 int* __restrict__ endogenous_bases, bool* __restrict__ junction) {
     long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n) return;
@@ -51,7 +54,7 @@ extern "C" __global__ void scan(const u8* __restrict__ buffer, const long long* 
     unique_bases[i] = 0;
     endogenous_bases[i] = 0;
     junction[i] = false;
-    if (length < k || !seeded(read, length, k, seeds)) return;
+    if (length < k || !seeded(read, length, k, seeds, n_seeds)) return;
     u64 keep = (1ull << (2 * k)) - 1ull, forward = 0ull, backward = 0ull;
     int run = 0, stretch = 0, bases = 0, native = 0, first = -1, last = -1, last_native = -1, own = -1, shared = -1;
     bool far = false, clean = false, crossing = false, apart = false;

@@ -16,8 +16,8 @@ Contract of both devices (slow plain version: ``tests/oracles/kmers.py``). All i
   ``weak``: unique k-mers, not enough. ``nothing``: no target k-mer.
 - A junction k-mer crosses a junction of a target with at least `margin` bases on both sides.
 - Bases other than A, C, G, T (either case) break k-mers.
-- A read is looked at closely only if, at every 14th base (k - 11), one of its 12-base words is a word of a k-mer
-  above; every k-mer contains such a word, so nothing is lost.
+- A read is looked at closely only if one of its 12-base words, looked at every 14th base (k - 11), passes a filter that
+  every word of the k-mers above passes; every k-mer contains such a word, so nothing is lost.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Index:
     sets, flags
         int16, uint8, by slot: set of the k-mer; bit 0 shared, 1 junction, 2 near, 3 endogenous.
     seeds
-        uint64 bitmap of the 12-base words of the k-mers, both strands.
+        uint64: filter of the 12-base words of the k-mers, both strands; two bits each, in one word; a power of two.
     """
 
     k: int
@@ -103,7 +103,7 @@ def cuda_defines() -> dict[str, str]:
     names = ("NOTHING", "SHARED", "WEAK", "UNIQUE", "SEVERAL", "FLAG_SHARED", "FLAG_JUNCTION", "FLAG_NEAR",
              "FLAG_ENDOGENOUS", "SEED", "CLEAN_RUN")
     return {name: f"({getattr(cpu, name)})" for name in names} | {
-        "EMPTY": f"{cpu.EMPTY}ull", "FACTOR": f"{cpu.FACTOR}ull"}
+        "EMPTY": f"{cpu.EMPTY}ull", "FACTOR": f"{cpu.FACTOR}ull", "LETTER_BITS": f"{cpu.LETTER_BITS}ull"}
 
 
 def _ascii(sequence: str | bytes | np.ndarray) -> np.ndarray:
@@ -226,7 +226,7 @@ def _flag(flags: np.ndarray, inverse: np.ndarray, where: np.ndarray, flag: int) 
 def _table(k: int, sets: Sets, codes: np.ndarray, ids: np.ndarray, flags: np.ndarray, endogenous: np.ndarray) -> Index:
     keys = build.empty_table(codes.size + endogenous.size)
     key_sets, key_flags = np.full(keys.size, -1, np.int16), np.zeros(keys.size, np.uint8)
-    seeds = np.zeros(4**cpu.SEED // 64, np.uint64)
+    seeds = build.empty_seeds(codes.size + endogenous.size)
     build.fill(codes, ids, flags.astype(np.uint8), k, keys, key_sets, key_flags, seeds)
     build.fill(endogenous, np.full(endogenous.size, -1, np.int16),
                np.full(endogenous.size, cpu.FLAG_ENDOGENOUS, np.uint8), k, keys, key_sets, key_flags, seeds)
@@ -247,7 +247,7 @@ def places(sequence: str | bytes, built: Index) -> np.ndarray:
 @lru_cache(maxsize=4)
 def _on_device(built: Index, xp: Any) -> tuple[Any, ...]:
     return (xp.asarray(built.keys), xp.asarray(built.sets), xp.asarray(built.flags), np.int64(built.keys.size),
-            xp.asarray(built.meet), np.int32(len(built.members)), xp.asarray(built.seeds))
+            xp.asarray(built.meet), np.int32(len(built.members)), xp.asarray(built.seeds), np.int64(built.seeds.size))
 
 
 def scan(buffer: np.ndarray, start: np.ndarray, length: np.ndarray, built: Index, *, device: Place = "cpu") -> Scan:

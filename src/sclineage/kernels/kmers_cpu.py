@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from .barcodes_cpu import pack8
 from .whitelists_cpu import load8
 
 NOTHING, SHARED, WEAK, UNIQUE, SEVERAL = 0, 1, 2, 3, 4  # kinds of read
@@ -16,6 +15,8 @@ EMPTY = 0xFFFFFFFFFFFFFFFF  # no k-mer of up to 31 bases
 FACTOR = 0x9E3779B97F4A7C15
 _EMPTY, _FACTOR = np.uint64(EMPTY), np.uint64(FACTOR)
 _ONE, _THREE, _TWO = np.uint64(1), np.uint64(3), np.uint64(2)
+LETTER_BITS = 0x0606060606060606
+_LETTER_BITS = np.uint64(LETTER_BITS)
 
 
 @njit(cache=True, forceinline=True)
@@ -51,16 +52,28 @@ def slot_of(code: np.uint64, keys: np.ndarray) -> int:
     return slot
 
 
+@njit(cache=True, forceinline=True)
+def seed_word(first: np.uint64, second: np.uint64) -> tuple[np.uint64, np.uint64]:
+    """Place of a 12-base word in the filter (a number to be masked), and its two bits there.
+
+    `first` holds the letters 1 to 8 of the word, `second` the letters 5 to 12, as they lie in memory. Two bits of a
+    letter tell A, C, G and T apart in either case; the others look like one of them, which costs time and nothing else.
+    """
+    packed = (first & _LETTER_BITS) | ((second >> np.uint64(32)) & _LETTER_BITS) << _THREE
+    mixed = packed * _FACTOR
+    bits = (_ONE << (mixed >> np.uint64(58))) | (_ONE << ((mixed >> np.uint64(52)) & np.uint64(63)))
+    return (mixed >> np.uint64(26)) & np.uint64(0x3FFFFFF), bits
+
+
 @njit(cache=True)
 def _seeded(buffer: np.ndarray, start: int, length: int, k: int, seeds: np.ndarray) -> bool:
-    """Whether one of the words that any k-mer must contain one of is a word of the targets."""
+    """Whether one of the words that any k-mer must contain one of may be a word of the index."""
+    mask = np.uint64(seeds.size - 1)
+    hit = False
     for at in range(0, length - SEED + 1, k - SEED + 1):
-        first, first_clean = pack8(load8(buffer, start + at))
-        second, second_clean = pack8(load8(buffer, start + at + SEED - 8))
-        word = (first << np.uint64(2 * SEED - 16)) | (second & np.uint64((1 << (2 * SEED - 16)) - 1))
-        if first_clean and second_clean and (seeds[word >> np.uint64(6)] >> (word & np.uint64(63))) & _ONE:
-            return True
-    return False
+        word, bits = seed_word(load8(buffer, start + at), load8(buffer, start + at + SEED - 8))
+        hit |= seeds[np.int64(word & mask)] & bits == bits
+    return hit
 
 
 @njit(cache=True)

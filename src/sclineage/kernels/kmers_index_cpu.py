@@ -11,11 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .kmers_cpu import EMPTY, SEED, base_of, reverse_complement, slot_of
+from .kmers_cpu import EMPTY, SEED, base_of, reverse_complement, seed_word, slot_of
 
 FAR = 3  # mismatches beyond which nothing is counted
 UNKNOWN = 255  # no k-mer: a base is not known
 _ONE, _TWO, _THREE = np.uint64(1), np.uint64(2), np.uint64(3)
+LETTERS = np.frombuffer(b"ACGT", np.uint8)
 _ODD = np.uint64(0x5555555555555555)
 
 
@@ -148,16 +149,36 @@ def close_pairs(codes: np.ndarray, index: Pieces) -> tuple[np.ndarray, np.ndarra
 
 
 @njit(cache=True)
+def _letters(code: np.uint64) -> tuple[np.uint64, np.uint64]:
+    """Letters 1 to 8 and 5 to 12 of the last `SEED` bases of a packed sequence, as they would lie in memory."""
+    first = second = np.uint64(0)
+    for j in range(SEED):
+        base = (code >> np.uint64(2 * (SEED - 1 - j))) & _THREE
+        letter = np.uint64(LETTERS[base])
+        if j < 8:
+            first |= letter << np.uint64(8 * j)
+        if j >= SEED - 8:
+            second |= letter << np.uint64(8 * (j - SEED + 8))
+    return first, second
+
+
+@njit(cache=True)
 def fill(codes: np.ndarray, ids: np.ndarray, flags: np.ndarray, k: int, keys: np.ndarray, key_sets: np.ndarray,
          key_flags: np.ndarray, seeds: np.ndarray) -> None:
-    """Enter k-mers into the table, and their words into the bitmap of seeds."""
+    """Enter k-mers into the table, and their words into the filter of seeds."""
+    mask = np.uint64(seeds.size - 1)
     for i in range(codes.size):
         slot = slot_of(codes[i], keys)
         keys[slot], key_sets[slot], key_flags[slot] = codes[i], ids[i], flags[i]
         for strand in (codes[i], reverse_complement(codes[i], k)):
             for shift in range(0, 2 * (k - SEED) + 1, 2):
-                word = (strand >> np.uint64(shift)) & np.uint64((1 << 2 * SEED) - 1)
-                seeds[word >> np.uint64(6)] |= _ONE << (word & np.uint64(63))
+                word, bits = seed_word(*_letters(strand >> np.uint64(shift)))
+                seeds[np.int64(word & mask)] |= bits
+
+
+def empty_seeds(kmers: int) -> np.ndarray:
+    """Filter of seeds with about 64 bits for each word (two for each k-mer), at most 64 MB."""
+    return np.zeros(1 << min(23, max(6, (2 * kmers - 1).bit_length())), np.uint64)
 
 
 def empty_table(entries: int) -> np.ndarray:

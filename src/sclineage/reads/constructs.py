@@ -135,13 +135,15 @@ class Targets:
         return self._calls(found)
 
     def _calls(self, found: kmers.Scan) -> Calls:
-        native = found.endogenous_bases > found.unique_bases
-        enough = found.kind >= kmers.KINDS.index("unique")
-        shared = (found.kind == kmers.KINDS.index("shared")) | (enough & native)
-        feature = np.full(found.kind.size, -1, np.int32)
-        feature[enough] = self._unique[found.set[enough]]
-        feature[shared] = self._shared[found.set[shared]]
-        return Calls(feature, found.unique_bases, found.junction & ~native, native)
+        feature, endogenous = np.full(found.kind.size, -1, np.int32), np.zeros(found.kind.size, bool)
+        hit = np.flatnonzero((found.kind != 0) | (found.endogenous_bases != 0))
+        native = found.endogenous_bases[hit] > found.unique_bases[hit]
+        kind, set_ = found.kind[hit], found.set[hit]
+        enough = kind >= kmers.KINDS.index("unique")
+        shared = (kind == kmers.KINDS.index("shared")) | (enough & native)
+        feature[hit] = np.where(shared, self._shared[set_], np.where(enough, self._unique[set_], -1))
+        endogenous[hit] = native
+        return Calls(feature, found.unique_bases, found.junction & ~endogenous, endogenous)
 
     def segments(self) -> pd.DataFrame:
         """Per segment (or whole target): its k-mers, how many are shared with decoys, and junction k-mers that are not.
