@@ -2,46 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sclineage._errors import InputError
-from sclineage.reads.constructs import Calls, Targets, load_targets
-
-LETTERS = np.array(list("ACGT"))
-
-
-def dna(seed: int, n: int) -> str:
-    return "".join(LETTERS[np.random.default_rng(seed).integers(0, 4, n)])
-
-
-def back(sequence: str) -> str:
-    return sequence[::-1].translate(str.maketrans("ACGTacgt", "TGCAtgca"))
-
-
-def write(path: Path, records: Sequence[tuple[str, str]]) -> Path:
-    path.write_text("".join(f">{name}\n{sequence}\n" for name, sequence in records))
-    return path
-
-
-def laid_out(reads: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    text = np.frombuffer("".join(reads).encode(), np.uint8)
-    return text, np.concatenate([[0], np.cumsum([len(r) for r in reads])]).astype(np.int64)
-
-
-def classify(targets: Targets, reads: Sequence[str]) -> tuple[list[str], Calls]:
-    calls = targets.classify(*laid_out(reads), device="cpu")
-    return ["" if f < 0 else targets.features[f] for f in calls.feature], calls
-
-
-LEADER, BINDER_A, BINDER_B, HINGE, TAIL = (dna(s, n) for s, n in ((1, 60), (2, 400), (3, 400), (4, 150), (5, 300)))
-NATIVE_HINGE = dna(6, 200) + HINGE + dna(7, 200)
-NATIVE_TAIL = dna(8, 200) + TAIL + dna(9, 200)
-A, B = LEADER + BINDER_A + HINGE + TAIL, LEADER + BINDER_B + HINGE + TAIL
-SEGMENTS = "segments=leader:1-60,binder:61-460,hinge:461-610,tail:611-910"
+from sclineage.kernels import kmers
+from sclineage.reads.constructs import Targets, load_targets
+from sclineage.reads.fasta import read_fasta
+from tests.reads.small import (
+    BINDER_A,
+    HINGE,
+    NATIVE_HINGE,
+    NATIVE_TAIL,
+    SEGMENTS,
+    TAIL,
+    A,
+    B,
+    back,
+    classify,
+    dna,
+    write,
+)
 
 
 @pytest.fixture
@@ -186,5 +169,82 @@ def test_virus_is_counted_by_locus_and_yields_to_the_vector(tmp_path: Path) -> N
     fasta = write(tmp_path / "t.fa", [("HIV kind=virus segments=gag:1-400,pol:350-800", genome),
                                       (f"vector {SEGMENTS}", A + genome[:200])])
     targets = load_targets(fasta)
-    found, _ = classify(targets, [genome[10:100], genome[250:340], genome[500:590], genome[810:900]])
-    assert found == ["vector", "HIV_gag", "HIV_pol", ""]
+    found, _ = classify(targets, [genome[10:100], genome[250:340], genome[500:590], genome[805:895],
+                                   genome[300:390], genome[320:410]])
+    assert found == ["vector", "HIV_gag", "HIV_pol", "HIV_intergenic", "HIV_gag", "HIV_gag"]
+
+
+# --- real constructs ---
+PRODUCTS = {"axicel": "axicel_HM852952", "tisacel": "tisacel_US9499629B2", "idecel": "idecel_WO2021091978A1",
+            "ciltacel": "ciltacel_WO2022116086A1"}
+
+
+@pytest.fixture(scope="module")
+def real(public_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Targets, list[bytes]]:
+    """Four products under short names, with their annotation, and the human homologues as decoys."""
+    folder, scratch = public_data / "car-constructs", tmp_path_factory.mktemp("real")
+    fasta = [write(scratch / f"{name}.fa", [(name, next(read_fasta(folder / f"{file}.fasta")).sequence.decode())])
+             for name, file in PRODUCTS.items()]
+    gtf = [next(folder.glob(f"{name}*.gtf")) for name in PRODUCTS]
+    decoys = folder / "human_homologues_and_scfv_parts.fasta"
+    return load_targets(fasta, gtf=gtf, decoys=decoys), [r.sequence for r in read_fasta(decoys)]
+
+
+def _one_hot(sequence: bytes, k: int) -> np.ndarray:
+    windows = np.lib.stride_tricks.sliding_window_view(np.frombuffer(sequence, np.uint8), k)
+    return np.concatenate([windows == b for b in b"ACGT"], axis=1).astype(np.float32)
+
+
+@pytest.mark.real
+def test_masking_is_complete_on_real_constructs(real: tuple[Targets, list[bytes]]) -> None:
+    """Brute force: every construct k-mer against every decoy k-mer on both strands; no more and no less is masked."""
+    targets, decoys = real
+    human = np.concatenate([_one_hot(s, 25) for d in decoys for s in (d, back(d.decode()).encode())])
+    for target in targets.targets:
+        own = _one_hot(target.sequence, 25)
+        nearest = 25 - np.max([(own @ human[i : i + 8192].T).max(axis=1) for i in range(0, len(human), 8192)], axis=0)
+        flags = kmers.places(target.sequence, targets.index)
+        assert np.array_equal((flags & kmers.cpu.FLAG_SHARED) != 0, nearest <= 1)
+        assert np.array_equal((flags & kmers.cpu.FLAG_NEAR) != 0, nearest == 2)
+        assert (nearest <= 1).any()
+
+
+@pytest.mark.real
+def test_native_tail_of_axicel_never_counts(real: tuple[Targets, list[bytes]]) -> None:
+    """Of reads inside its CD28 and CD247 parts none counts, of reads inside its binder all do."""
+    targets, _ = real
+    axicel = next(t for t in targets.targets if t.name == "axicel").sequence.decode()
+    for first, last, shared in ((809, 1131, True), (1131, 1470, True), (68, 809, False)):
+        reads = [axicel[i : i + 90] for i in range(first, last - 89)]
+        for turn in (str, back):
+            found, _ = classify(targets, [turn(r) for r in reads])
+            assert all(f.endswith(":shared") == shared and f for f in found)
+
+
+@pytest.mark.real
+def test_two_products_in_one_patient(real: tuple[Targets, list[bytes]]) -> None:
+    """Axi-cel and tisa-cel have one binder: linker and junctions tell them apart, the rest does not."""
+    targets, _ = real
+    axicel, tisacel = (next(t for t in targets.targets if t.name == n).sequence.decode() for n in ("axicel", "tisacel"))
+    binder = [axicel[i : i + 90] for i in range(150, 700, 10)]
+    found = classify(targets, binder)[0]
+    assert set(found) == {"axicel", "axicel_or_tisacel"} and found.count("axicel_or_tisacel") >= 40
+    assert classify(targets, [axicel[760:850], tisacel[740:830]])[0] == ["axicel", "tisacel"]
+
+
+@pytest.mark.real
+def test_every_locus_of_two_viruses_is_a_feature(public_data: Path, tmp_path: Path) -> None:
+    """EBV by the genes of its GFF3 file, HHV-6B by its coding sequences; reads find the locus they were cut from."""
+    ebv = next(read_fasta(public_data / "virus-references" / "ebv" / "NC_007605.fasta.gz"))
+    fasta = write(tmp_path / "ebv.fa", [("NC_007605.1 kind=virus", ebv.sequence.decode())])
+    gff = public_data / "virus-references" / "ebv" / "NC_007605.improved.gff3.gz"
+    targets = load_targets(fasta, gtf=gff)
+    assert len([f for f in targets.features if not f.endswith(":shared")]) > 80
+    assert not targets.warnings
+    names = [t.name for t in targets.targets]
+    assert "NC_007605.1_EBNA-1" in names or "NC_007605.1_BKRF1" in names
+    for target in targets.targets[::7]:
+        text = target.sequence.decode()
+        found, calls = classify(targets, [text[i : i + 90] for i in range(0, len(text) - 90, 97)])
+        own = [f for f in found if target.name in f.split("_or_")]
+        assert len(own) >= 0.9 * len(found) and not calls.endogenous.any()

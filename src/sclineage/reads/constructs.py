@@ -5,7 +5,7 @@ The k-mer work is `sclineage.kernels.kmers`; here are names, segments, decoys, f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,14 +16,13 @@ from .._errors import InputError
 from .._settings import Device
 from ..kernels import kmers
 from . import visible
-from .annotation import CODING, Kind, Segment, beside, from_header, read_gtf
+from .annotation import Segment
 from .chemistries import Chemistry, End
 from .chemistries import chemistry as find_chemistry
-from .fasta import Paths, Record, as_paths, read_fasta
+from .fasta import Paths, as_paths
+from .targets import UNRESOLVED, Target, read_decoys, read_targets
 
 SHARED = ":shared"
-UNRESOLVED = "unresolved"
-_REFUSED = "+,=;:"
 _FLAG_SHARED, _FLAG_JUNCTION = kmers.cpu.FLAG_SHARED, kmers.cpu.FLAG_JUNCTION
 
 __all__ = ["SHARED", "UNRESOLVED", "Calls", "Target", "Targets", "load_targets"]
@@ -50,32 +49,6 @@ class Calls:
     unique_bases: np.ndarray
     junction: np.ndarray
     endogenous: np.ndarray
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One target sequence: a construct, a virus, a locus of a virus, or a lineage cassette.
-
-    `junctions` are the boundaries between segments (bases before them), `masked` the intervals never counted.
-    """
-
-    name: str
-    kind: Kind
-    sequence: bytes
-    segments: list[Segment]
-
-    @property
-    def junctions(self) -> list[int]:
-        """Boundaries of the coding segments of a construct."""
-        if self.kind != "car":
-            return []
-        ends = {p for s in self.segments if s.type in CODING for p in (s.start, s.stop)}
-        return sorted(ends - {0, len(self.sequence)})
-
-    @property
-    def masked(self) -> list[tuple[int, int]]:
-        """Promoters: they may hold the first exon of the human gene they were taken from."""
-        return [(s.start, s.stop) for s in self.segments if s.promoter]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +84,7 @@ class Targets:
     unseen: list[str]
     _unique: np.ndarray = field(repr=False)
     _shared: np.ndarray = field(repr=False)
+    _virus: np.ndarray = field(repr=False)
 
     @property
     def car_counting(self) -> str:
@@ -130,9 +104,39 @@ class Targets:
             ``auto``, ``cpu`` or ``cuda``; the result is the same.
         """
         offsets = np.asarray(offsets, np.int64)
-        length = np.diff(offsets).astype(np.int32)
-        found = kmers.scan(bases, offsets[:-1], length, self.index, device=_backend.pick(device, kernel="kmers"))
-        return self._calls(found)
+        return self.classify_at(bases, offsets[:-1], np.diff(offsets).astype(np.int32), device)
+
+    def classify_at(self, buffer: np.ndarray, start: np.ndarray, length: np.ndarray, device: Device = "auto") -> Calls:
+        """The same for reads that lie in a text (`sclineage.reads.fastq.Batch`): int64 and int32 (n,) say where."""
+        place = _backend.pick(device, kernel="kmers")
+        found = kmers.scan(buffer, start, length, self.index, device=place)
+        return self._calls(self._settled(found, buffer, start, length, place))
+
+    def _settled(self, found: kmers.Scan, buffer: np.ndarray, start: np.ndarray, length: np.ndarray,
+                 place: kmers.Place) -> kmers.Scan:
+        """Reads across the border of two loci of a virus belong to the first one that part of them fits."""
+        if not self._virus.any():
+            return found
+        rows = np.flatnonzero(found.kind == kmers.KINDS.index("several"))
+        part = np.asarray(length)[rows]
+        while rows.size:
+            part = part * 3 // 4
+            again = kmers.scan(buffer, np.asarray(start)[rows], part, self.index, device=place)
+            one = again.kind == kmers.KINDS.index("unique")
+            virus = one & self._virus[np.where(one, again.set, 0)]
+            found.kind[rows[virus]], found.set[rows[virus]] = again.kind[virus], again.set[virus]
+            open_ = again.kind == kmers.KINDS.index("several")
+            rows, part = rows[open_], part[open_]
+        return found
+
+    def feature_of(self, targets: Iterable[int]) -> int:
+        """Feature of reads that fit the targets listed (positions in `targets`) equally."""
+        wanted = tuple(sorted(targets))
+        return int(self._unique[self.index.members.index(wanted) if wanted in self.index.members else -1])
+
+    def members_of(self, feature: int) -> tuple[int, ...]:
+        """Targets (positions in `targets`) that a feature which counts stands for; none for the others."""
+        return next((self.index.members[i] for i in np.flatnonzero(self._unique == feature)), ())
 
     def _calls(self, found: kmers.Scan) -> Calls:
         feature, endogenous = np.full(found.kind.size, -1, np.int32), np.zeros(found.kind.size, bool)
@@ -200,8 +204,8 @@ def load_targets(targets_fasta: Paths, *, decoys: Paths | None = None, gtf: Path
     Read rule: two unique 25-mers that do not overlap, an unbroken unique run of 33 bases, or a junction with ten bases
     on both sides; *unique* = in no decoy, not even with one base changed, on either strand.
     """
-    targets, warnings = _read(as_paths(targets_fasta), None if gtf is None else as_paths(gtf))
-    built = kmers.index([t.sequence for t in targets], decoys=_decoys(decoys, targets), k=k,
+    targets, warnings = read_targets(as_paths(targets_fasta), None if gtf is None else as_paths(gtf))
+    built = kmers.index([t.sequence for t in targets], decoys=read_decoys(decoys, targets), k=k,
                         junctions=[t.junctions for t in targets], masked=[t.masked for t in targets])
     end = _end(chemistry)
     unseen, said = _own(targets, built, end, decoyed=decoys is not None)
@@ -209,70 +213,14 @@ def load_targets(targets_fasta: Paths, *, decoys: Paths | None = None, gtf: Path
     if decoys is None and any(t.kind == "car" for t in targets):
         warnings.append("no decoys were given: reads of human genes whose parts are in a construct count as the "
                         "construct's; give the transcriptome or those genes")
-    return Targets(targets, features, built, end, decoys is not None, warnings + said, unseen, unique, shared)
+    return Targets(targets, features, built, end, decoys is not None, warnings + said, unseen, unique, shared,
+                   np.array([bool(m) and all(targets[t].kind == "virus" for t in m) for m in built.members]))
 
 
 def _end(chemistry: str | Chemistry | None) -> End:
     if chemistry is None:
         return "unknown"
     return chemistry.end if isinstance(chemistry, Chemistry) else find_chemistry(chemistry).end
-
-
-def _read(paths: list[str], gtfs: list[str] | None) -> tuple[list[Target], list[str]]:
-    if gtfs is not None and len(gtfs) not in (1, len(paths)):
-        raise InputError("gtf", f"found {len(gtfs)} files for {len(paths)} FASTA files", "give one for each, or one")
-    records = [[(path, r) for r in read_fasta(path)] for path in paths]
-    if gtfs is not None and len(gtfs) == 1:
-        records = [[pair for group in records for pair in group]]
-    _refuse_names([pair for group in records for pair in group])
-    targets: list[Target] = []
-    warnings: list[str] = []
-    for n, group in enumerate(records):
-        annotation = gtfs[n] if gtfs is not None else beside(paths[n])
-        held, said = read_gtf(annotation, [r for _, r in group]) if annotation else ({}, [])
-        warnings += said
-        targets += [t for path, r in group for t in _loci(path, r, held.get(r.name, []))]
-    return sorted(targets, key=lambda t: t.name), warnings
-
-
-def _refuse_names(records: list[tuple[str, Record]]) -> None:
-    seen: dict[str, str] = {}
-    for path, record in records:
-        if record.name in seen:
-            raise InputError(path, f"the record {record.name!r} is there twice (also in {seen[record.name]})",
-                             "give every target a name of its own", place=f"record {record.name!r}")
-        if any(letter in record.name for letter in _REFUSED) or record.name == UNRESOLVED:
-            raise InputError(path, f"{record.name!r} cannot be the name of a feature",
-                             f"rename the record (none of {' '.join(_REFUSED)}, not {UNRESOLVED!r})",
-                             place=f"record {record.name!r}")
-        seen[record.name] = path
-
-
-def _loci(path: str, record: Record, annotated: list[Segment]) -> Iterator[Target]:
-    """The record as one target, or, for a virus with segments, one target for each locus."""
-    kind, segments = from_header(record, path)
-    segments = sorted({*segments, *annotated})
-    if kind != "virus" or not segments:
-        yield Target(record.name, kind, record.sequence, segments)
-        return
-    stop, taken = 0, set()
-    for s in segments:
-        start, stop = max(stop, s.start), max(stop, s.stop)
-        if stop - start >= kmers.LEAST_BASES:
-            name = f"{record.name}_{s.name}"
-            name = name if name not in taken else f"{name}_{start + 1}"
-            taken.add(name)
-            yield Target(name, kind, record.sequence[start:stop], [])
-
-
-def _decoys(given: Paths | None, targets: list[Target]) -> Iterator[bytes]:
-    names = {t.name for t in targets}
-    for path in [] if given is None else as_paths(given):
-        for record in read_fasta(path):
-            if record.name in names:
-                raise InputError(path, f"the decoy {record.name!r} is one of the targets", "leave it out of the decoys",
-                                 place=f"record {record.name!r}")
-            yield record.sequence
 
 
 def _own(targets: list[Target], built: kmers.Index, end: End, *, decoyed: bool) -> tuple[list[str], list[str]]:
