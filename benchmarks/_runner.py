@@ -7,8 +7,9 @@ once and the outputs are compared; if they differ nothing is timed. Then the con
 process of its own: the first call there is the cold time (compilation or its cache included), the calls after it the
 warm times; the process's peak memory is its own. A JSON file and a Markdown table go to ``benchmarks/results`` with
 the machine and the versions. A CUDA contender without a device is listed as not measured, and a CUDA time without the
-name of the device that made it is refused. ``--tiny`` shrinks the inputs to show that everything runs; its times mean
-nothing and are not stored unless ``--out`` names a place.
+name of the device that made it is refused. With ``--device cuda`` everything runs in one process on inputs made once
+(see `_device`); ``--shim``, with ``--tiny`` only, then puts g++ in the place of the device. ``--tiny`` shrinks inputs
+to show that everything runs; its times mean nothing and are not stored unless ``--out`` names a place.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class Contender:
         ``cpu`` or ``cuda``; CUDA work is waited for before the clock stops.
     missing
         Why it cannot run here, or None.
+    bytes_per_unit
+        Bytes of device memory that a unit takes on paper, 0 if not counted.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Contender:
     prepare: Callable[[Any], Any] = lambda inputs: inputs
     device: str = "cpu"
     missing: Callable[[], str | None] = lambda: None
+    bytes_per_unit: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -106,9 +110,7 @@ def _wait(device: str) -> str:
         return ""
     from sclineage import _backend
 
-    cupy = _backend.cupy()
-    cupy.cuda.Device().synchronize()
-    return str(cupy.cuda.runtime.getDeviceProperties(0)["name"].decode())
+    return _backend.synchronize()
 
 
 def _peak() -> int:
@@ -152,9 +154,11 @@ def _spawn(module: str, case: Case, contender: Contender, *, tiny: bool, warm: i
 
 
 # --- the parent ------------------------------------------------------------------------------------------------------
-def load(module: str, *, tiny: bool) -> list[Case]:
-    """Cases of a benchmark module, named from this folder."""
-    cases: list[Case] = importlib.import_module(f"benchmarks.{module}").cases(tiny=tiny)
+def load(module: str, *, tiny: bool, device: str = "all") -> list[Case]:
+    """Cases of a benchmark module, named from this folder; those for a device where it has some."""
+    found = importlib.import_module(f"benchmarks.{module}")
+    make = getattr(found, "device_cases", found.cases) if device == "cuda" else found.cases
+    cases: list[Case] = make(tiny=tiny)
     return cases
 
 
@@ -172,7 +176,7 @@ def modules() -> list[str]:
 def _absent(contender: Contender, device: str) -> str | None:
     from sclineage import _backend
 
-    if device not in ("all", contender.device):
+    if device == "cpu" and contender.device != "cpu":
         return f"not asked for (--device {device})"
     if contender.device == "cuda" and not _backend.cuda_available():
         return "not measured: no CUDA device"
@@ -190,11 +194,12 @@ def check_equal(module: str, case: Case, present: Sequence[Contender], *, tiny: 
                 got = {k: data[k] for k in data.files}
             if first is None:
                 first = got
-            elif not (case.same or _identical)(first, got):
+            elif not (case.same or identical)(first, got):
                 raise UnequalError(f"{case.name}: {contender.name} differs from {present[0].name}")
 
 
-def _identical(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> bool:
+def identical(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> bool:
+    """Whether two contenders gave the same arrays."""
     return a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
 
 
@@ -275,23 +280,62 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--warm", type=int, default=WARM_CALLS, help=argparse.SUPPRESS)
     parser.add_argument("--outputs", help=argparse.SUPPRESS)
+    parser.add_argument("--shim", action="store_true", help="g++ for the device; with --tiny --device cuda")
     given = parser.parse_args(arguments)
     if given.child:
         child(*given.child, tiny=given.tiny, warm=given.warm, outputs=given.outputs)
         return 0
+    if given.shim:
+        if not (given.tiny and given.device == "cuda"):
+            parser.error("--shim needs --tiny --device cuda")
+        _install_shim()
     out = given.out or (None if given.tiny else RESULTS)
     for name in given.names or modules():
-        results = [measure(name, case, repeats=given.repeats, device=given.device, tiny=given.tiny,
-                           threads=given.threads, say=lambda x: print(x, file=sys.stderr))
-                   for case in load(name, tiny=given.tiny)]
-        record = {"benchmark": name, "tiny": given.tiny, "repeats": given.repeats, "threads": given.threads,
-                  "machine": machine(), "results": results}
-        print(table(record))
+        record = run(name, given)
+        text = _table(record)
+        print(text)
         if out:
             out.mkdir(parents=True, exist_ok=True)
             (out / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-            (out / f"{name}.md").write_text(table(record) + "\n", encoding="utf-8")
+            (out / f"{name}.md").write_text(text + "\n", encoding="utf-8")
     return 0
+
+
+def run(name: str, given: argparse.Namespace) -> dict[str, Any]:
+    """Record of one module."""
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    results = []
+    for case in load(name, tiny=given.tiny, device=given.device):
+        if given.device == "cuda":
+            from benchmarks import _device
+
+            say(f"{name}: {case.name}")
+            absent = {c.name: why for c in case.contenders if (why := _absent(c, "all"))}
+            results.append(_device.measure(case, absent=absent, say=say))
+        else:
+            results.append(measure(name, case, repeats=given.repeats, device=given.device, tiny=given.tiny,
+                                   threads=given.threads, say=say))
+    return {"benchmark": name, "tiny": given.tiny, "repeats": given.repeats, "threads": given.threads,
+            "device": given.device, "machine": machine(), "results": results}
+
+
+def _table(record: Mapping[str, Any]) -> str:
+    if record["device"] != "cuda":
+        return table(record)
+    from benchmarks import _device
+
+    return _device.table(record)
+
+
+def _install_shim() -> None:
+    """CUDA kernels through g++, as the tests run them."""
+    import pytest
+
+    from tests.kernels import shim
+
+    shim.install(pytest.MonkeyPatch())
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 
 from benchmarks._runner import Case, Contender
+from benchmarks.kernels import _library
 from sclineage import _backend
 from sclineage.kernels import barcodes, matching
 from sclineage.kernels.whitelists import Whitelist, decode, whitelist
@@ -38,15 +39,8 @@ def word_list(shape: str, *, tiny: bool) -> np.ndarray:
 def library(shape: str, n: int, *, tiny: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Reads (n, 16), qualities and the list: 10,000 cells hold nine tenths, 0.68 % of the bases are wrong."""
     codes = word_list(shape, tiny=tiny)
-    rng = np.random.default_rng(7)
-    cells = rng.choice(codes.size, 10_000 if not tiny else 100, replace=False)
-    truth = np.where(rng.random(n) < 0.9, rng.choice(cells, n), rng.integers(0, codes.size, n))
-    reads = decode(codes[truth], 16)
-    bin_ = rng.choice(4, reads.shape, p=(0.92, 0.05, 0.02, 0.01))
-    quality = np.array([70, 58, 44, 35], np.uint8)[bin_]
-    wrong = rng.random(reads.shape) < np.array([0.0036, 0.01, 0.05, 0.2])[bin_]
-    reads[wrong] = np.frombuffer(b"ACGT", np.uint8)[rng.integers(0, 4, int(wrong.sum()))]
-    return reads, quality, codes
+    made = _library.reads(codes, n, seed=7)
+    return made.ascii(), made.qualities, codes
 
 
 @njit(cache=True)
@@ -97,22 +91,6 @@ def _ready(inputs: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarra
     return inputs[0], inputs[1], whitelist(inputs[2], 16)
 
 
-def _on_device(inputs: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[Any, Any, Any, Whitelist]:
-    codes, n_at = barcodes.pack(inputs[0])
-    return *map(_backend.to_device, (codes, n_at, inputs[1])), whitelist(inputs[2], 16)
-
-
-def _kernels_only(ready: tuple[Any, Any, Any, Whitelist]) -> Any:
-    """Both passes on packed reads that lie on the device already."""
-    codes, n_at, quality, listed = ready
-    xp = _backend.cupy()
-    counts = xp.zeros(listed.n, xp.int32)
-    ranks = barcodes.look_up(codes, n_at, listed, counts=counts, device="cuda")
-    todo = xp.flatnonzero(ranks < 0)
-    ranks[todo] = barcodes.correct(codes[todo], n_at[todo], quality[todo], listed, counts=counts, device="cuda")[0]
-    return ranks
-
-
 def _match(policy: Any, device: Any) -> Any:
     return lambda ready: matching.match(*ready, policy=policy, device=device).index
 
@@ -127,19 +105,87 @@ def cases(*, tiny: bool) -> list[Case]:
     out = []
     for shape in SHAPES:
         contenders = [Contender("sclineage numba", _match("cellranger", "cpu"), _ready),
-                      Contender("sclineage cuda, from host arrays", _match("cellranger", "cuda"), _ready, "cuda"),
-                      Contender("sclineage cuda, kernels only", _kernels_only, _on_device, "cuda"),
                       Contender("sorted list, 48 binary searches (STARsolo's routine)", _sorted_search)]
         out.append(Case(f"match, {shape}", "reads", n, lambda shape=shape: library(shape, n, tiny=tiny), contenders,
                         _index))
     for policy in ("unique", "calibrated"):
-        contenders = [Contender("sclineage numba", _match(policy, "cpu"), _ready),
-                      Contender("sclineage cuda, from host arrays", _match(policy, "cuda"), _ready, "cuda")]
         out.append(Case(f"match {policy}, v2-like", "reads", n // 4, lambda: library("v2-like", n // 4, tiny=tiny),
-                        contenders, _index))
+                        [Contender("sclineage numba", _match(policy, "cpu"), _ready)], _index))
     out.append(Case("whitelist tables, v3-like", "barcodes", word_list("v3-like", tiny=tiny).size,
                     lambda: word_list("v3-like", tiny=tiny),
                     [Contender("product found and proven", lambda codes: whitelist(codes, 16)),
                      Contender("hash table", lambda codes: whitelist(codes, 16, product=False))],
                     lambda listed: {"codes": listed.codes()}))
+    return out
+
+
+# --- on a device -----------------------------------------------------------------------------------------------------
+# Bytes per read of both passes with codes of 32 bits, one read in ten not on the list: 5 in, 10 out, and for the tenth
+# 2 + 2 of its place, 5 in, 10 out and a sector of 32 bytes for its qualities. Tables and counts stay in the L2 cache.
+PACKED_BYTES = 5 + 10 + 0.1 * (2 + 2 + 5 + 10 + 32)
+
+
+@cache
+def packed(shape: str, n: int, *, tiny: bool) -> tuple[_library.Reads, Whitelist]:
+    """Packed reads in codes of 32 bits, and the list."""
+    codes = word_list(shape, tiny=tiny)
+    return _library.reads(codes, n, seed=7, narrow=True), whitelist(codes, 16)
+
+
+def _numba_packed(ready: tuple[_library.Reads, Whitelist]) -> np.ndarray:
+    made, listed = ready
+    counts = np.zeros(listed.n, np.int32)
+    return barcodes.match_packed(made.codes, made.n_at, made.qualities, listed, counts=counts)[0]
+
+
+def _on_device(inputs: tuple[_library.Reads, Whitelist]) -> tuple[Any, ...]:
+    made, listed = inputs
+    return *map(_backend.to_device, (made.codes, made.n_at, made.qualities)), listed
+
+
+def _resident(ready: tuple[Any, ...]) -> Any:
+    """Both passes on packed reads and qualities that lie on the device already, and stay there."""
+    codes, n_at, quality, listed = ready
+    counts = _backend.cupy().zeros(listed.n, np.int32)
+    return barcodes.match_packed(codes, n_at, quality, listed, counts=counts, device="cuda")[0]
+
+
+def _page_locked(inputs: tuple[_library.Reads, Whitelist]) -> tuple[Any, ...]:
+    made, listed = inputs
+    held = [_backend.pinned(a.shape, a.dtype) for a in (made.codes, made.n_at)]
+    for to, array in zip(held, (made.codes, made.n_at), strict=True):
+        to[...] = array
+    return *held, made.qualities, listed, _backend.pinned(made.codes.shape, np.int32)
+
+
+def _there_and_back(ready: tuple[Any, ...]) -> np.ndarray:
+    """Packed reads go over, then the qualities of those not on the list; ranks come back."""
+    codes, n_at, quality, listed, ranks = ready
+    counts = _backend.cupy().zeros(listed.n, np.int32)
+    found = barcodes.match_packed(_backend.to_device(codes), _backend.to_device(n_at), quality, listed, counts=counts,
+                                  device="cuda")
+    return _backend.to_host(found[0], ranks)
+
+
+def device_cases(*, tiny: bool) -> list[Case]:
+    """Packed reads that lie on the device, that come from the host, and ASCII reads from the host."""
+    n = 20_000 if tiny else 100_000_000
+    out = []
+    for shape in SHAPES:
+        contenders = [
+            Contender("sclineage numba, all threads", _numba_packed),
+            Contender("sclineage cuda, packed reads on the device", _resident, _on_device, "cuda",
+                      bytes_per_unit=PACKED_BYTES),
+            Contender("sclineage cuda, packed reads from the host, ranks back", _there_and_back, _page_locked, "cuda",
+                      bytes_per_unit=PACKED_BYTES)]
+        out.append(Case(f"match packed reads, {shape}", "reads", n, lambda shape=shape: packed(shape, n, tiny=tiny),
+                        contenders, _index))
+    few = max(n // 10, 10_000)
+    for shape, policy in (("v3-like", "cellranger"), ("v3-like", "unique"), ("v2-like", "calibrated")):
+        size = few if policy != "calibrated" else few // 20
+        out.append(Case(f"match ASCII reads end to end, {policy}, {shape}", "reads", size,
+                        lambda shape=shape, size=size: library(shape, size, tiny=tiny),
+                        [Contender("sclineage numba, all threads", _match(policy, "cpu"), _ready),
+                         Contender("sclineage cuda, from host arrays and back", _match(policy, "cuda"), _ready, "cuda")],
+                        _index))
     return out

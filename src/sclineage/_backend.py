@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -97,7 +97,43 @@ def _module(kernel: str, defines: tuple[tuple[str, str], ...]) -> Any:
 
 def module(kernel: str, defines: Mapping[str, object] | None = None) -> Any:
     """Compile (once per set of defines) the ``.cu`` file of a kernel and return its `cupy.RawModule`."""
-    return _module(kernel, tuple(sorted((k, str(v)) for k, v in (defines or {}).items())))
+    compiled = _module(kernel, tuple(sorted((k, str(v)) for k, v in (defines or {}).items())))
+    return compiled if _launches is None else _TimedModule(compiled, _launches)
+
+
+# --- time spent in kernels alone -------------------------------------------------------------------------------------
+_launches: list[tuple[Any, Any]] | None = None  # events before and after each launch, while `kernel_seconds` runs
+
+
+class _TimedModule:
+    """A module whose functions leave two events per launch."""
+
+    def __init__(self, compiled: Any, launches: list[tuple[Any, Any]]) -> None:
+        self._compiled, self._launches = compiled, launches
+
+    def get_function(self, name: str) -> Callable[..., None]:
+        function, event = self._compiled.get_function(name), cupy().cuda.Event
+
+        def launch(*arguments: Any, **named: Any) -> None:
+            before, after = event(), event()
+            before.record()
+            function(*arguments, **named)
+            after.record()
+            self._launches.append((before, after))
+
+        return launch
+
+
+def kernel_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds that the device spends in our kernels while `work` runs, by CUDA events, and the result."""
+    global _launches
+    _launches = launches = []
+    try:
+        result = work()
+    finally:
+        _launches = None
+    synchronize()
+    return sum(cupy().cuda.get_elapsed_time(a, b) for a, b in launches) / 1e3, result
 
 
 def to_device(array: np.ndarray) -> Any:
@@ -105,9 +141,33 @@ def to_device(array: np.ndarray) -> Any:
     return cupy().asarray(array)
 
 
-def to_host(array: Any) -> np.ndarray:
-    """Copy a device array to the host; host arrays pass through."""
-    return array if isinstance(array, np.ndarray) else cupy().asnumpy(array)
+def on_host(array: Any) -> bool:
+    """Whether an array lies in the host's memory."""
+    return isinstance(array, np.ndarray)
+
+
+def to_host(array: Any, out: np.ndarray | None = None) -> np.ndarray:
+    """Copy a device array to the host, into `out` if given; host arrays pass through."""
+    if not isinstance(array, np.ndarray):
+        return cupy().asnumpy(array, out=out)
+    if out is not None:
+        out[...] = array
+    return array
+
+
+def pinned(shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Host array in page-locked memory, which the device reads and writes at the full rate of the bus."""
+    kind = np.dtype(dtype)
+    items = int(np.prod(shape))
+    memory = cupy().cuda.alloc_pinned_memory(max(items, 1) * kind.itemsize)
+    return np.frombuffer(memory, kind, items).reshape(shape)
+
+
+def synchronize() -> str:
+    """Wait for the device; returns its name."""
+    cuda = cupy().cuda
+    cuda.Device().synchronize()
+    return str(cuda.runtime.getDeviceProperties(cuda.Device().id)["name"].decode())
 
 
 @contextlib.contextmanager

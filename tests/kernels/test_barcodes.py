@@ -200,6 +200,35 @@ def test_match_property(data: st.DataObject) -> None:
     check(reads, quality, oracle.listing(words), built, data.draw(st.sampled_from(["cellranger", "unique"])), "cpu")
 
 
+@pytest.mark.parametrize("resident", [True, False])
+@pytest.mark.parametrize("kind", ["product 7|9", "blocks 8|8", "random 16", "random 32"])
+def test_packed_reads_of_several_segments_equal_the_oracle(kind: str, resident: bool, backend: str,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codes of 32 and of 64 bits; qualities on the device, on the host, or none."""
+    rng = np.random.default_rng(12)
+    words = LISTS[kind](rng)
+    reads, quality = noisy_reads(rng, words, 9000)
+    built, listed = build(words), oracle.listing(words)
+    codes, n_at = barcodes.pack(ascii_rows(reads))
+    if resident:
+        monkeypatch.setattr(_backend, "on_host", lambda array: False)
+    for given_, narrow in ((quality, False), (quality, len(words[0]) <= 16), (None, False)):
+        counts = np.zeros(built.n, np.int32)
+        held = [codes.astype(np.uint32) if narrow else codes, n_at, counts]
+        rows = None if given_ is None else ascii_rows(given_)
+        if backend == "cuda":
+            held = [_backend.to_device(a) for a in held]
+            rows = _backend.to_device(rows) if resident and rows is not None else rows
+        out = barcodes.match_packed(*held[:2], rows, built, counts=held[2], device=backend)
+        ranks, states, posteriors, changed = (_backend.to_host(a) for a in out)
+        want = oracle.match(reads, given_, listed, policy="cellranger")
+        assert built.rows(ranks).tolist() == [x[0] for x in want]
+        assert [matching.STATES[s] for s in states] == [x[1] for x in want]
+        assert posteriors.tolist() == [np.float32(x[2]) for x in want]
+        assert changed.tolist() == [x[3] for x in want]
+        assert _backend.to_host(held[2]).sum() == (states == 0).sum()
+
+
 def test_cases_of_cell_rangers_own_corrector(backend: str) -> None:
     """The situations of its unit tests: counts 100, 11 and 2, least posterior 0.95."""
     words = ["AAAAA", "AAGAC", "ACGAA", "ACGTT"]

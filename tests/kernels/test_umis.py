@@ -121,6 +121,23 @@ def test_large_groups_are_searched_alike(n: int, backend: str) -> None:
         check(reads, policy, backend)
 
 
+@pytest.mark.parametrize("policy", umis.POLICIES)
+def test_count_on_the_device_equals_the_parts_on_the_host(policy: str, backend: str) -> None:
+    if backend == "cpu":
+        pytest.skip("the host has the parts")
+    rng = np.random.default_rng(6)
+    for n in (3000, 1, 0):
+        cell, feature, umi = rng.integers(0, 9, n), rng.integers(0, 3, n), rng.integers(0, 4**5, n).astype(np.uint64)
+        held = [_backend.to_device(a.astype(np.uint64)) for a in (cell, feature, umi)]
+        got = [_backend.to_host(a).tolist() for a in umis.count_resident(*held, length=5, policy=policy)]
+        rows = umis.tally(cell, feature, umi)
+        kept, total = umis.merge(rows, umis.collapse(rows, length=5, policy=policy))
+        assert got == [a[kept].tolist() for a in (rows.cell, rows.feature, rows.umi)] + [total.tolist()]
+    wide = _backend.to_device(np.full(2, 1 << 40, np.uint64))
+    with pytest.raises(ValueError, match="64 are the most"):
+        umis.count_resident(wide, wide, wide, length=20)
+
+
 def test_low_support_is_cell_rangers() -> None:
     """Strict maximum keeps the UMI; a tie drops it everywhere; other cells do not matter."""
     reads = [(0, 0, "AAAA")] * 3 + [(0, 1, "AAAA")] * 2 + [(0, 0, "CCCC")] + [(0, 1, "CCCC")] + [(1, 1, "AAAA")]

@@ -2,6 +2,10 @@
 // Every kernel gives one thread to one read and has no barrier. Bytes moved per read, 16 bases: pack 16 + 9,
 // look_up 9 + 4 and one atomic, correct 26 + 14 and a count gather per candidate. The tables of a product list are
 // 1 to 3 MB and stay in the L2 cache.
+// Packed reads are matched by two kernels, a block to a segment of SEGMENT reads: first_pass reads 5 bytes (codes of
+// 32 bits, n_at), writes 10, adds one atomic, and lists the reads of its segment that are not on the list (2 bytes,
+// one atomic on the segment's own counter); second_pass corrects those alone, in full warps, with 32 bytes of sector
+// for each candidate's quality and count.
 
 typedef unsigned long long u64;
 typedef unsigned int u32;
@@ -184,6 +188,35 @@ struct Weigh {  // sums likelihoods in the order of the visits and keeps the fir
     }
 };
 
+struct Out {  // what becomes of each read
+    int* ranks;
+    u8* states;
+    float* posteriors;
+    signed char* changed;
+
+    __device__ void put(long long i, int rank, int state, double posterior, int where) const {
+        ranks[i] = rank;
+        states[i] = (u8)state;
+        posteriors[i] = (float)posterior;
+        changed[i] = (signed char)where;
+    }
+};
+
+__device__ void decide(long long i, u64 code, int at, const u8* quality, const Tables& t, const int* counts,
+                       const double* error, double threshold, int policy, const Out& out) {
+    Weigh weigh = {policy, counts, error, quality, 0, -1, NO_N, 0.0, 0.0};
+    if (policy == UNIQUE && at != NO_N) {
+        int rank = find(code, t);
+        if (rank >= 0) weigh(rank, NO_N);
+    }
+    if (weigh.n == 0) visit_candidates(code, policy == UNIQUE ? NO_N : at, t, weigh);
+    double posterior = weigh.n > 0 ? __ddiv_rn(weigh.highest, weigh.total) : 0.0;
+    if (weigh.n > 0 && posterior >= threshold)
+        out.put(i, weigh.best, CORRECTED, posterior, weigh.where);
+    else
+        out.put(i, -1, refused(at, weigh.n), posterior, NO_N);
+}
+
 extern "C" __global__ void correct(const u64* __restrict__ codes, const signed char* __restrict__ n_at, long long n,
                                    const u8* __restrict__ qualities, int quality_step, TABLE_PARAMETERS,
                                    const int* __restrict__ counts, const double* __restrict__ error,
@@ -191,20 +224,65 @@ extern "C" __global__ void correct(const u64* __restrict__ codes, const signed c
                                    float* __restrict__ posteriors, signed char* __restrict__ changed) {
     long long i = read_of_thread();
     if (i >= n) return;
-    Tables t = TABLES;
-    int at = n_at[i];
-    Weigh weigh = {policy, counts, error, qualities + i * quality_step, 0, -1, NO_N, 0.0, 0.0};
-    if (policy == UNIQUE && at != NO_N) {
-        int rank = find(codes[i], t);
-        if (rank >= 0) weigh(rank, NO_N);
+    Out out = {ranks, states, posteriors, changed};
+    decide(i, codes[i], n_at[i], qualities + i * quality_step, TABLES, counts, error, threshold, policy, out);
+}
+
+// --- both passes over packed reads ------------------------------------------------------------------------------------
+struct Codes {  // of 32 bits (up to 16 bases) or 64
+    const void* at;
+    int width;
+    __device__ u64 operator[](long long i) const {
+        return width == 32 ? (u64)((const u32*)at)[i] : ((const u64*)at)[i];
     }
-    if (weigh.n == 0) visit_candidates(codes[i], policy == UNIQUE ? NO_N : at, t, weigh);
-    double posterior = weigh.n > 0 ? __ddiv_rn(weigh.highest, weigh.total) : 0.0;
-    bool accepted = weigh.n > 0 && posterior >= threshold;
-    states[i] = (u8)(accepted ? CORRECTED : refused(at, weigh.n));
-    posteriors[i] = (float)posterior;
-    ranks[i] = accepted ? weigh.best : -1;
-    changed[i] = (signed char)(accepted ? weigh.where : NO_N);
+};
+
+extern "C" __global__ void first_pass(const void* __restrict__ packed, int width,
+                                      const signed char* __restrict__ n_at, long long n, TABLE_PARAMETERS, int* __restrict__ counts,
+                                      int* __restrict__ ranks, u8* __restrict__ states,
+                                      float* __restrict__ posteriors, signed char* __restrict__ changed,
+                                      unsigned short* __restrict__ rows, int* __restrict__ waiting) {
+    long long first = (long long)blockIdx.x * SEGMENT;
+    long long last = first + SEGMENT < n ? first + SEGMENT : n;
+    Tables t = TABLES;
+    Codes codes = {packed, width};
+    Out out = {ranks, states, posteriors, changed};
+    for (long long i = first + threadIdx.x; i < last; i += blockDim.x) {
+        int rank = n_at[i] == NO_N ? find(codes[i], t) : -1;
+        if (rank >= 0) {
+            atomicAdd(&counts[rank], 1);
+            out.put(i, rank, EXACT, 1.0, NO_N);
+        } else {
+            rows[first + atomicAdd(&waiting[blockIdx.x], 1)] = (unsigned short)(i - first);
+        }
+    }
+}
+
+// `offsets` says where the quality rows of a segment begin if there are only those of the waiting reads, else it is 0.
+extern "C" __global__ void second_pass(const void* __restrict__ packed, int width,
+                                       const signed char* __restrict__ n_at, const u8* __restrict__ qualities, int quality_step,
+                                       const long long* __restrict__ offsets, TABLE_PARAMETERS,
+                                       const int* __restrict__ counts, const double* __restrict__ error,
+                                       double threshold, int policy, const unsigned short* __restrict__ rows,
+                                       const int* __restrict__ waiting, int* __restrict__ ranks,
+                                       u8* __restrict__ states, float* __restrict__ posteriors,
+                                       signed char* __restrict__ changed) {
+    long long first = (long long)blockIdx.x * SEGMENT;
+    Codes codes = {packed, width};
+    Out out = {ranks, states, posteriors, changed};
+    for (int k = threadIdx.x; k < waiting[blockIdx.x]; k += blockDim.x) {
+        long long i = first + rows[first + k];
+        long long quality = offsets == nullptr ? i : offsets[blockIdx.x] + k;
+        decide(i, codes[i], n_at[i], qualities + quality * quality_step, TABLES, counts, error, threshold, policy, out);
+    }
+}
+
+// The waiting reads of all segments one after another: their numbers, from `offsets` of their segment on.
+extern "C" __global__ void list_waiting(const unsigned short* __restrict__ rows, const int* __restrict__ waiting,
+                                        const long long* __restrict__ offsets, int* __restrict__ listed) {
+    long long first = (long long)blockIdx.x * SEGMENT;
+    for (int k = threadIdx.x; k < waiting[blockIdx.x]; k += blockDim.x)
+        listed[offsets[blockIdx.x] + k] = (int)(first + rows[first + k]);
 }
 
 // --- calibrated posterior ----------------------------------------------------------------------------------------------

@@ -31,12 +31,15 @@ from .whitelists import HASH_FILTER, HASH_SLOT, RANK_BITS, RANK_MASK, Whitelist
 STATES = ("exact", "corrected", "ambiguous", "none", "n")
 THRESHOLD = 0.975
 Place = Literal["cpu", "cuda"]
+Policy = Literal["cellranger", "unique"]
 _MAX_QUALITY = 33
 _CHUNK = 4096  # reads that share a scratch buffer
 _COUNTERS = 1 << 25  # at most this many private counters over all threads (128 MiB)
 _BLOCK = 256
+_SEGMENT = 4096  # reads of one block in the passes over packed reads; at most 65,536
 
-__all__ = ["STATES", "THRESHOLD", "Place", "correct", "cuda_defines", "look_up", "pack", "shares", "spill"]
+__all__ = ["STATES", "THRESHOLD", "Place", "Policy", "complete", "correct", "cuda_defines", "look_up", "match_packed",
+           "pack", "shares", "spill"]
 
 
 def cuda_defines() -> dict[str, str]:
@@ -44,15 +47,19 @@ def cuda_defines() -> dict[str, str]:
     numbers = {name: getattr(cpu, name) for name in (
         "NO_N", "MANY_N", "BAD_LETTER", "N_CODE", "EXACT", "CORRECTED", "AMBIGUOUS", "NONE", "WITH_N", "CELLRANGER",
         "UNIQUE")}
-    numbers |= {"RANK_BITS": RANK_BITS, "RANK_MASK": RANK_MASK}
+    numbers |= {"RANK_BITS": RANK_BITS, "RANK_MASK": RANK_MASK, "SEGMENT": _SEGMENT}
     return {name: f"({value})" for name, value in numbers.items()} | {
         "HASH_FILTER": f"{HASH_FILTER}ull", "HASH_SLOT": f"{HASH_SLOT}ull"}
 
 
 # --- launching -------------------------------------------------------------------------------------------------------
+def _launch_blocks(name: str, blocks: int, *arguments: Any) -> None:
+    if blocks:
+        _backend.module("barcodes", cuda_defines()).get_function(name)((blocks,), (_BLOCK,), arguments)
+
+
 def _launch(name: str, n: int, *arguments: Any) -> None:
-    if n:
-        _backend.module("barcodes", cuda_defines()).get_function(name)((-(-n // _BLOCK),), (_BLOCK,), arguments)
+    _launch_blocks(name, -(-n // _BLOCK), *arguments)
 
 
 def _xp(device: Place) -> Any:
@@ -127,7 +134,7 @@ def _quality_rows(qualities: Any | None, length: int, xp: Any) -> Any:
 
 
 def correct(codes: Any, n_at: Any, qualities: Any | None, whitelist: Whitelist, *, counts: Any,
-            policy: Literal["cellranger", "unique"] = "cellranger", threshold: float = THRESHOLD,
+            policy: Policy = "cellranger", threshold: float = THRESHOLD,
             device: Place = "cpu") -> tuple[Any, Any, Any, Any]:
     """Correct reads that are not on the list (pass 2, `counts` frozen).
 
@@ -156,6 +163,88 @@ def correct(codes: Any, n_at: Any, qualities: Any | None, whitelist: Whitelist, 
         _launch("correct", n, codes, n_at, np.int64(n), rows, step, *_device_tables(whitelist, xp), counts, error,
                 np.float64(threshold), np.int32(way), *out)
     return out
+
+
+def complete(codes: Any, n_at: Any, exact: Any, qualities: np.ndarray | None, whitelist: Whitelist, *, counts: Any,
+             policy: Policy = "cellranger", device: Place = "cpu") -> tuple[Any, Any, Any, Any]:
+    """Correct what `look_up` left, all reads at hand.
+
+    Parameters
+    ----------
+    codes, n_at, exact
+        All reads; `exact`, the ranks that `look_up` gave, is written to.
+    qualities
+        uint8 (n, L) on the host, or None.
+
+    Returns
+    -------
+    ranks int32, states uint8, posteriors float32, changed int8, all (n,).
+    """
+    xp = _xp(device)
+    todo = (exact < 0).nonzero()[0]
+    rows = None
+    if qualities is not None:
+        rows = np.empty((todo.size, whitelist.length), np.uint8)
+        cpu.rows_of(qualities, _backend.to_host(todo), rows)
+        rows = xp.asarray(rows)
+    found = correct(codes[todo], n_at[todo], rows, whitelist, counts=counts, policy=policy, device=device)
+    out = (exact, xp.full(exact.size, cpu.EXACT, xp.uint8), xp.ones(exact.size, xp.float32),
+           xp.full(exact.size, cpu.NO_N, xp.int8))
+    for whole, part in zip(out, found, strict=True):
+        whole[todo] = part
+    return out
+
+
+def match_packed(codes: Any, n_at: Any, qualities: Any | None, whitelist: Whitelist, *, counts: Any,
+                 policy: Policy = "cellranger", threshold: float = THRESHOLD, device: Place = "cpu",
+                 ) -> tuple[Any, Any, Any, Any]:
+    """Both passes over the packed reads of a whole library.
+
+    Parameters
+    ----------
+    codes
+        uint64 (n,), or uint32 for lists of up to 16 bases; on the device named, as are `n_at` and `counts`.
+    qualities
+        uint8 (n, L) on the device, or on the host (then only the rows of reads to be corrected go over), or None.
+    counts
+        int32 (barcodes,): the exact reads are added to it, by rank.
+
+    Returns
+    -------
+    ranks int32, states uint8, posteriors float32, changed int8, all (n,).
+    """
+    if device == "cpu":
+        codes = codes.astype(np.uint64, copy=False)
+        exact = look_up(codes, n_at, whitelist, counts=counts)
+        return complete(codes, n_at, exact, qualities, whitelist, counts=counts, policy=policy)
+    xp, n = _backend.cupy(), codes.size
+    segments = -(-n // _SEGMENT)
+    out = (xp.empty(n, xp.int32), xp.empty(n, xp.uint8), xp.empty(n, xp.float32), xp.empty(n, xp.int8))
+    packed = (codes, np.int32(8 * codes.dtype.itemsize), n_at)
+    listed = (xp.empty(n, xp.uint16), xp.zeros(segments, xp.int32))
+    tables = _device_tables(whitelist, xp)
+    _launch_blocks("first_pass", segments, *packed, np.int64(n), *tables, counts, *out, *listed)
+    rows, step, offsets = _waiting_qualities(qualities, whitelist.length, *listed)
+    way = np.int32(cpu.UNIQUE if policy == "unique" else cpu.CELLRANGER)
+    _launch_blocks("second_pass", segments, *packed, rows, step, offsets, *tables, counts, xp.asarray(_error_table()),
+                   np.float64(threshold), way, *listed, *out)
+    return out
+
+
+def _waiting_qualities(qualities: Any | None, length: int, rows: Any, waiting: Any) -> tuple[Any, np.int32, Any]:
+    """Quality rows for `second_pass`, the bytes from one to the next, and where the rows of each segment begin."""
+    xp, everywhere = _backend.cupy(), np.int64(0)
+    if qualities is None:
+        return _quality_rows(None, length, xp), np.int32(0), everywhere
+    if not _backend.on_host(qualities):
+        return xp.ascontiguousarray(qualities), np.int32(length), everywhere
+    ends = xp.cumsum(waiting, dtype=xp.int64)
+    offsets = ends - waiting
+    listed = xp.empty(int(ends[-1]) if ends.size else 0, xp.int32)
+    _launch_blocks("list_waiting", waiting.size if listed.size else 0, rows, waiting, offsets, listed)
+    held = _backend.pinned((listed.size, length), np.uint8)
+    cpu.rows_of(qualities, _backend.to_host(listed), held)
+    return xp.asarray(held), np.int32(length), offsets
 
 
 def shares(codes: Any, n_at: Any, exact: Any, qualities: Any | None, whitelist: Whitelist, *, weights: Any,

@@ -294,6 +294,14 @@ def spill(counts: np.ndarray, codes: np.ndarray, length: int, half: int, left: n
         out[i] = total
 
 
+@njit(cache=True, parallel=True)
+def rows_of(qualities: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
+    """Copy the rows listed, by all threads."""
+    for i in prange(rows.size):
+        for position in range(qualities.shape[1]):
+            out[i, position] = qualities[rows[i], position]
+
+
 @njit(cache=True)
 def quality_histogram(qualities: np.ndarray, reads: np.ndarray, out: np.ndarray) -> None:
     """Count the quality bytes of the reads listed."""

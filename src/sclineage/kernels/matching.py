@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import _backend
 from .._errors import InputError
-from .barcodes import STATES, THRESHOLD, Place, correct, look_up, pack, shares, spill
+from .barcodes import STATES, THRESHOLD, Place, complete, correct, look_up, match_packed, pack, shares, spill
 from .barcodes_cpu import AMBIGUOUS, BAD_LETTER, CORRECTED, EXACT, MANY_N, NO_N, NONE, WITH_N, quality_histogram
 from .whitelists import Whitelist
 
@@ -241,14 +241,14 @@ def match(sequences: np.ndarray, qualities: np.ndarray | None, whitelist: Whitel
     codes, n_at = pack(_there(sequences, device), device=device)
     _refuse_letters(sequences, _backend.to_host(n_at), whitelist.length)
     counts = _there(np.zeros(whitelist.n, np.int32), device)
-    exact = look_up(codes, n_at, whitelist, counts=counts, device=device)
     if policy == "calibrated":
+        exact = look_up(codes, n_at, whitelist, counts=counts, device=device)
         n_at, exact = _backend.to_host(n_at), _backend.to_host(exact)
         model, weighed = calibrate(_backend.to_host(codes), n_at, exact, qualities, whitelist,
                                    counts=_backend.to_host(counts), device=device)
         result: tuple[Any, ...] = settle(model, n_at, exact, weighed, whitelist.length)
     else:
-        result = _two_passes(codes, n_at, exact, qualities, whitelist, counts, policy, device)
+        result = match_packed(codes, n_at, qualities, whitelist, counts=counts, policy=policy, device=device)
     ranks, state, posterior, changed = (_backend.to_host(a) for a in result)
     return Match(whitelist.rows(ranks), state, posterior, changed, _backend.to_host(counts))
 
@@ -274,23 +274,10 @@ def decide(codes: np.ndarray, n_at: np.ndarray, exact: np.ndarray, qualities: np
         weighed = weigh(codes, n_at, exact, qualities, whitelist, weights=model.weights, error=model.error,
                         device=device)
         return settle(model, n_at, exact, weighed, whitelist.length)
-    found = _two_passes(_there(codes, device), _there(n_at, device), _there(exact.copy(), device), qualities, whitelist,
-                        _there(counts, device), policy, device)
+    found = complete(_there(codes, device), _there(n_at, device), _there(exact.copy(), device), qualities, whitelist,
+                     counts=_there(counts, device), policy=policy, device=device)
     ranks, state, posterior, changed = (_backend.to_host(a) for a in found)
     return ranks, state, posterior, changed
-
-
-def _two_passes(codes: Any, n_at: Any, exact: Any, qualities: np.ndarray | None, whitelist: Whitelist, counts: Any,
-                policy: Literal["cellranger", "unique"], device: Place) -> tuple[Any, ...]:
-    unmatched = exact < 0
-    todo = unmatched.nonzero()[0]
-    rows = None if qualities is None else _there(qualities[_backend.to_host(todo)], device)
-    found = correct(codes[todo], n_at[todo], rows, whitelist, counts=counts, policy=policy, device=device)
-    state = _there(np.full(exact.size, EXACT, np.uint8), device)
-    posterior = _there(np.ones(exact.size, np.float32), device)
-    changed = _there(np.full(exact.size, NO_N, np.int8), device)
-    exact[todo], state[todo], posterior[todo], changed[todo] = found
-    return exact, state, posterior, changed
 
 
 def _refuse_letters(sequences: np.ndarray, n_at: np.ndarray, length: int) -> None:

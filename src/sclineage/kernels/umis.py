@@ -16,7 +16,7 @@ Contract of both devices (slow plain version: ``tests/oracles/umis.py``). All in
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -29,8 +29,8 @@ Place = Literal["cpu", "cuda"]
 _CHUNK = 256  # groups per task
 _BLOCK = 256
 
-__all__ = ["POLICIES", "Tally", "collapse", "collisions", "cuda_defines", "low_support", "merge", "molecules_behind",
-           "order_by", "shared", "tally"]
+__all__ = ["POLICIES", "Tally", "collapse", "collapse_resident", "collisions", "count_resident", "cuda_defines",
+           "low_support", "merge", "molecules_behind", "order_by", "shared", "tally"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,22 +137,84 @@ def collapse(rows: Tally, *, length: int, policy: Policy = "cellranger", device:
 
 
 def _collapse_cuda(rows: Tally, starts: np.ndarray, length: int, policy: Policy) -> np.ndarray:
-    xp, n = _backend.cupy(), rows.umi.size
+    if max(rows.umi.size, int(rows.reads.max())) > np.iinfo(np.int32).max // 2:
+        raise ValueError("more than 2^30 rows, or reads of one row: collapse them on the CPU")
+    groups = np.repeat(np.arange(starts.size - 1, dtype=np.int32), np.diff(starts))
+    held = (_backend.to_device(a) for a in (groups, rows.umi, rows.reads.astype(np.int32)))
+    return _backend.to_host(collapse_resident(*held, length=length, policy=policy)).astype(np.int64)
+
+
+def collapse_resident(groups: Any, umi: Any, reads: Any, *, length: int, policy: Policy) -> Any:
+    """`collapse` of rows that lie on the device.
+
+    Parameters
+    ----------
+    groups
+        int32 (m,): number of the (cell, feature) of each row, ascending.
+    umi
+        uint64 (m,): ascending within a group.
+    reads
+        int32 (m,), below 2^30.
+
+    Returns
+    -------
+    int32 (m,) on the device: row that each row is counted with.
+    """
+    xp, n = _backend.cupy(), umi.size
     module = _backend.module("umis", cuda_defines())
     grid, block = (-(-n // _BLOCK),), (_BLOCK,)
-    group = np.repeat(np.arange(starts.size - 1), np.diff(starts))
-    held = [xp.asarray(a) for a in (rows.umi, rows.reads, starts[:-1][group], starts[1:][group])]
-    target = xp.arange(n, dtype=xp.int64)
+    held = (groups, umi, reads, np.int32(n), np.int32(length))
+    target = xp.arange(n, dtype=xp.int32)
+    if policy == "exact" or n == 0:
+        return target
     if policy == "cellranger":
-        module.get_function("to_best")(grid, block, (*held, np.int64(n), np.int32(length), target))
-        return _backend.to_host(target)
+        module.get_function("to_best")(grid, block, (*held, target))
+        return target
     step, changed = module.get_function("spread"), xp.ones(1, xp.int32)
     following = xp.empty_like(target)
     while int(changed[0]):
         changed.fill(0)
-        step(grid, block, (*held, np.int64(n), np.int32(length), target, following, changed))
+        step(grid, block, (*held, target, following, changed))
         target, following = following, target
-    return _backend.to_host(target)
+    return target
+
+
+def count_resident(cell: Any, feature: Any, umi: Any, *, length: int, policy: Policy = "cellranger",
+                   ) -> tuple[Any, Any, Any, Any]:
+    """`tally`, `collapse` and `merge` of reads that lie on the device.
+
+    Parameters
+    ----------
+    cell, feature, umi
+        uint64 (n,), together of at most 64 bits.
+
+    Returns
+    -------
+    cell, feature, umi uint64 and reads int32 of the molecules, sorted by the first three; on the device.
+
+    Raises
+    ------
+    ValueError
+        The three do not fit into 64 bits.
+    """
+    xp, n = _backend.cupy(), umi.size
+    bits = [int(a.max()).bit_length() if n else 0 for a in (cell, feature)] + [2 * length]
+    if sum(bits) > 64:
+        raise ValueError(f"cell, feature and UMI take {sum(bits)} bits; 64 are the most")
+    keys = xp.sort((cell << np.uint64(bits[1] + bits[2])) | (feature << np.uint64(bits[2])) | umi)
+    new = xp.ones(n, bool)
+    new[1:] = keys[1:] != keys[:-1]
+    first = xp.append(xp.flatnonzero(new), n)
+    keys, reads = keys[first[:-1]], xp.diff(first).astype(xp.int32)
+    pair, umi = keys >> np.uint64(bits[2]), keys & np.uint64((1 << bits[2]) - 1)
+    groups = xp.zeros(keys.size, xp.int32)
+    groups[1:] = xp.cumsum(pair[1:] != pair[:-1], dtype=xp.int32)
+    target = collapse_resident(groups, umi, reads, length=length, policy=policy)
+    total = xp.zeros(keys.size, xp.int32)
+    xp.add.at(total, target, reads)
+    kept = xp.flatnonzero(total)
+    pair = pair[kept]
+    return pair >> np.uint64(bits[1]), pair & np.uint64((1 << bits[1]) - 1), umi[kept], total[kept]
 
 
 def merge(rows: Tally, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
