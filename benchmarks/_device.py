@@ -1,7 +1,7 @@
 """Measuring on a CUDA device: one process, inputs made once, our Numba version beside the CUDA contenders.
 
-What ``python -m benchmarks._runner --device cuda`` does. A module may have ``device_cases(*, tiny)``, larger inputs that
-fill a device; else its ``cases`` are taken, and of them the first contender and those on CUDA. Outputs are compared
+What ``python -m benchmarks._runner --device cuda`` does. A module may have ``device_cases(*, tiny)``, inputs that fill
+a device; else its ``cases`` are taken, and of them the first contender and those on CUDA. Outputs are compared
 before anything is timed. Two times are told apart: the whole call, until the device is idle again, and in it the time
 spent in our kernels alone, by CUDA events around every launch.
 """
@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._runner import Case, Contender, NotMeasuredError, UnequalError, identical
+from benchmarks import _runner
+from benchmarks._runner import Case, Contender, identical
 from sclineage import _backend
 
 MOST_CALLS, ENOUGH_SECONDS = 20, 0.5  # warm calls go on until either is reached, at least three (on the CPU two)
@@ -52,7 +53,7 @@ def row(case: Case, contender: Contender, ready: Any, cold: float) -> dict[str, 
     warm = statistics.median(_warm(contender, ready))
     name = _backend.synchronize() if contender.device == "cuda" else "cpu"
     if not name:
-        raise NotMeasuredError(f"{case.name}, {contender.name}: a CUDA time without a device")
+        raise _runner.NotMeasuredError(f"{case.name}, {contender.name}: a CUDA time without a device")
     kernels = _in_kernels(contender, ready, warm)
     return {"contender": contender.name, "device": name, "cold_s": cold, "warm_s": warm, "kernel_s": kernels,
             "rate_per_s": case.n / warm, "kernel_rate_per_s": case.n / kernels if kernels else None,
@@ -71,7 +72,7 @@ def measure(case: Case, *, absent: Mapping[str, str], say: Callable[[str], None]
         cold, result = _timed(contender, ready)
         got = {k: np.asarray(v) for k, v in case.outputs(result).items()}
         if expected is not None and not (case.same or identical)(expected, got):
-            raise UnequalError(f"{case.name}: {contender.name} differs from {rows[0]['contender']}")
+            raise _runner.UnequalError(f"{case.name}: {contender.name} differs from {rows[0]['contender']}")
         expected = got if expected is None else expected
         rows.append(row(case, contender, ready, cold))
         del ready, result, got
@@ -107,5 +108,5 @@ def _line(row: Mapping[str, Any]) -> str:
     kernels, rate, size = row["kernel_s"], row["kernel_rate_per_s"], row["bytes_per_unit"]
     inside = f"{kernels:.4g} s | {rate:.3g} {row['units']}" if kernels else " | "
     moved = f"{size * rate / 1e9:.0f} GB/s of {size:g} B" if kernels and size else ""
-    return (f"| {row['contender']} | {row['device']} | {row['warm_s']:.4g} s | {row['rate_per_s']:.3g} {row['units']} | "
-            f"{inside} | {moved} | {row['cold_s']:.3g} s |")
+    return (f"| {row['contender']} | {row['device']} | {row['warm_s']:.4g} s | "
+            f"{row['rate_per_s']:.3g} {row['units']} | {inside} | {moved} | {row['cold_s']:.3g} s |")

@@ -19,7 +19,7 @@ from benchmarks._runner import Case, Contender
 from benchmarks.kernels import _library
 from sclineage import _backend
 from sclineage.kernels import barcodes, matching
-from sclineage.kernels.whitelists import Whitelist, decode, whitelist
+from sclineage.kernels.whitelists import Whitelist, whitelist
 
 SHAPES = {"v2-like": (7, 9, 480, 1536), "v3-like": (7, 9, 960, 7078)}
 
@@ -186,6 +186,6 @@ def device_cases(*, tiny: bool) -> list[Case]:
         out.append(Case(f"match ASCII reads end to end, {policy}, {shape}", "reads", size,
                         lambda shape=shape, size=size: library(shape, size, tiny=tiny),
                         [Contender("sclineage numba, all threads", _match(policy, "cpu"), _ready),
-                         Contender("sclineage cuda, from host arrays and back", _match(policy, "cuda"), _ready, "cuda")],
-                        _index))
+                         Contender("sclineage cuda, from host arrays and back", _match(policy, "cuda"), _ready,
+                                   "cuda")], _index))
     return out

@@ -144,13 +144,11 @@ def _split(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _reads_numba(ready: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-    rows = umis.tally(*ready)
-    kept, total = umis.merge(rows, umis.collapse(rows, length=LENGTH))
-    return rows.cell[kept], rows.feature[kept], rows.umi[kept], total
+    return umis.count(*ready, length=LENGTH)
 
 
 def _reads_cuda(ready: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-    found = umis.count_resident(*map(_backend.to_device, ready), length=LENGTH)
+    found = umis.count(*map(_backend.to_device, ready), length=LENGTH, device="cuda")
     return tuple(map(_backend.to_host, found))
 
 

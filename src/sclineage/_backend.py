@@ -8,6 +8,7 @@ A kernel is three files: ``kernels/x.py`` (checks, dispatch, documentation), ``k
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -20,6 +21,7 @@ from ._errors import InputError, MissingDependencyError
 from ._settings import Device, settings
 
 KERNELS = Path(__file__).parent / "kernels"
+PLAIN_MEMORY = "SCLINEAGE_PLAIN_MEMORY"  # if set, no pool: a memory checker then sees the end of every array
 CUPY_COMMAND = "pip install 'sclineage[cuda13]'  (CUDA 12: pip install 'sclineage[cuda12]'), or use --device cpu"
 
 
@@ -29,6 +31,8 @@ def _cupy() -> Any | None:
         import cupy
     except ImportError:
         return None
+    if os.environ.get(PLAIN_MEMORY):
+        cupy.cuda.set_allocator(None)
     return cupy
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import _runner
+from benchmarks import _device, _runner
 from sclineage import _backend
+from tests.kernels import shim
 
 ROOT = Path(_runner.__file__).parents[1]
 
@@ -70,6 +71,29 @@ def test_cuda_figures_need_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_backend, "cuda_available", lambda: True)
     with pytest.raises(_runner.NotMeasuredError):
         run(two)
+
+
+def test_a_device_is_measured_in_one_process_beside_the_first_contender(monkeypatch: pytest.MonkeyPatch) -> None:
+    shim.install(monkeypatch)
+    monkeypatch.setattr(_backend, "kernel_seconds", lambda work: (0.25, work()))
+    said: list[str] = []
+    three = case(contender("ours", 1), contender("peer", 2), contender("ours on cuda", 1, "cuda"))
+    got = _device.measure(three, absent={}, say=said.append)
+    assert [(r["contender"], r["device"]) for r in got["rows"]] == [
+        ("ours", "cpu"), ("ours on cuda", "g++ in the place of a device")]
+    assert [r["kernel_rate_per_s"] for r in got["rows"]] == [None, 12.0]
+    record = {"benchmark": "x", "tiny": False, "machine": {"versions": {"cuda_device": "d"}, "cpu": "c", "cores": 1},
+              "results": [got]}
+    assert "| ours on cuda | g++ in the place of a device |" in _device.table(record)
+    with pytest.raises(_runner.UnequalError, match="ours on cuda differs from ours"):
+        _device.measure(case(contender("ours", 1), contender("ours on cuda", 2, "cuda")), absent={}, say=said.append)
+
+
+def test_a_device_without_a_name_gives_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    shim.install(monkeypatch)
+    monkeypatch.setattr(_backend, "synchronize", lambda: "")
+    with pytest.raises(_runner.NotMeasuredError):
+        _device.measure(case(contender("ours on cuda", 1, "cuda")), absent={}, say=lambda _: None)
 
 
 @pytest.mark.slow

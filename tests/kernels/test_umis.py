@@ -122,20 +122,32 @@ def test_large_groups_are_searched_alike(n: int, backend: str) -> None:
 
 
 @pytest.mark.parametrize("policy", umis.POLICIES)
-def test_count_on_the_device_equals_the_parts_on_the_host(policy: str, backend: str) -> None:
-    if backend == "cpu":
-        pytest.skip("the host has the parts")
+def test_count_equals_its_parts(policy: str, backend: str) -> None:
     rng = np.random.default_rng(6)
-    for n in (3000, 1, 0):
-        cell, feature, umi = rng.integers(0, 9, n), rng.integers(0, 3, n), rng.integers(0, 4**5, n).astype(np.uint64)
-        held = [_backend.to_device(a.astype(np.uint64)) for a in (cell, feature, umi)]
-        got = [_backend.to_host(a).tolist() for a in umis.count_resident(*held, length=5, policy=policy)]
+    for n, length in ((3000, 5), (1, 5), (0, 5), (2000, 24)):
+        cell, feature = rng.integers(0, 9, n), rng.integers(0, 3, n)
+        umi = rng.integers(0, 4**5, n).astype(np.uint64) << np.uint64(2 * length - 10)
+        held = [a.astype(np.uint64) for a in (cell, feature, umi)]
+        if backend == "cuda":
+            held = [_backend.to_device(a) for a in held]
+        found = umis.count(*held, length=length, policy=policy, device=backend)
         rows = umis.tally(cell, feature, umi)
-        kept, total = umis.merge(rows, umis.collapse(rows, length=5, policy=policy))
-        assert got == [a[kept].tolist() for a in (rows.cell, rows.feature, rows.umi)] + [total.tolist()]
-    wide = _backend.to_device(np.full(2, 1 << 40, np.uint64))
-    with pytest.raises(ValueError, match="64 are the most"):
-        umis.count_resident(wide, wide, wide, length=20)
+        kept, total = umis.merge(rows, umis.collapse(rows, length=length, policy=policy))
+        want = [a[kept].tolist() for a in (rows.cell, rows.feature, rows.umi)] + [total.tolist()]
+        assert [_backend.to_host(a).tolist() for a in found] == want
+
+
+def test_count_refuses_what_does_not_fit() -> None:
+    wide = np.full(2, 1 << 40, np.uint64)
+    with pytest.raises(ValueError, match="take 122 bits; 64 are the most"):
+        umis.count(wide, wide, wide, length=20)
+
+
+@QUICK
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=60), st.integers(0, 60))
+def test_radix_sort_property(values: list[int], shift: int) -> None:
+    keys = np.array(values, np.uint64) >> np.uint64(shift)
+    assert np.array_equal(umis_cpu.radix_sort(keys.copy()), np.sort(keys))
 
 
 def test_low_support_is_cell_rangers() -> None:

@@ -29,8 +29,8 @@ Place = Literal["cpu", "cuda"]
 _CHUNK = 256  # groups per task
 _BLOCK = 256
 
-__all__ = ["POLICIES", "Tally", "collapse", "collapse_resident", "collisions", "count_resident", "cuda_defines",
-           "low_support", "merge", "molecules_behind", "order_by", "shared", "tally"]
+__all__ = ["POLICIES", "Tally", "collapse", "collapse_resident", "collisions", "count", "cuda_defines", "low_support",
+           "merge", "molecules_behind", "order_by", "shared", "tally"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,42 +179,64 @@ def collapse_resident(groups: Any, umi: Any, reads: Any, *, length: int, policy:
     return target
 
 
-def count_resident(cell: Any, feature: Any, umi: Any, *, length: int, policy: Policy = "cellranger",
-                   ) -> tuple[Any, Any, Any, Any]:
-    """`tally`, `collapse` and `merge` of reads that lie on the device.
+def count(cell: Any, feature: Any, umi: Any, *, length: int, policy: Policy = "cellranger", device: Place = "cpu",
+          ) -> tuple[Any, Any, Any, Any]:
+    """Molecules of reads: what `tally`, `collapse` and `merge` give, without keeping which reads are behind a row.
 
     Parameters
     ----------
     cell, feature, umi
-        uint64 (n,), together of at most 64 bits.
+        uint64 (n,), together of at most 64 bits; on the device named.
 
     Returns
     -------
-    cell, feature, umi uint64 and reads int32 of the molecules, sorted by the first three; on the device.
+    cell, feature, umi uint64 and reads (int64, on CUDA int32) of the molecules, sorted by the first three.
 
     Raises
     ------
     ValueError
         The three do not fit into 64 bits.
     """
-    xp, n = _backend.cupy(), umi.size
-    bits = [int(a.max()).bit_length() if n else 0 for a in (cell, feature)] + [2 * length]
-    if sum(bits) > 64:
-        raise ValueError(f"cell, feature and UMI take {sum(bits)} bits; 64 are the most")
-    keys = xp.sort((cell << np.uint64(bits[1] + bits[2])) | (feature << np.uint64(bits[2])) | umi)
+    n, tail = umi.size, 2 * length
+    bits = [int(a.max()).bit_length() if n else 0 for a in (cell, feature)]
+    if sum(bits) + tail > 64:
+        raise ValueError(f"cell, feature and UMI take {sum(bits) + tail} bits; 64 are the most")
+    middle, low = np.uint64(bits[1]), np.uint64(tail)
+    keys = (cell << (middle + low)) | (feature << low) | umi
+    keys, reads = (_count_cuda if device == "cuda" else _count_cpu)(keys, length, policy)
+    pair = keys >> low
+    last = np.uint64((1 << bits[1]) - 1)
+    return pair >> middle, pair & last, keys & np.uint64((1 << tail) - 1), reads
+
+
+def _count_cpu(keys: np.ndarray, length: int, policy: Policy) -> tuple[np.ndarray, np.ndarray]:
+    keys, reads, starts = cpu.runs(cpu.radix_sort(keys), 2 * length)
+    if policy == "exact":
+        return keys, reads
+    target, total = np.empty(keys.size, np.int64), np.zeros(keys.size, np.int64)
+    umi = keys & np.uint64((1 << (2 * length)) - 1)
+    cpu.collapse(umi, reads, starts, length, cpu.CELLRANGER if policy == "cellranger" else cpu.DIRECTIONAL, _CHUNK,
+                 target)
+    cpu.sum_by_target(reads, target, total)
+    kept = np.flatnonzero(total)
+    return keys[kept], total[kept]
+
+
+def _count_cuda(keys: Any, length: int, policy: Policy) -> tuple[Any, Any]:
+    xp, n = _backend.cupy(), keys.size
+    keys = xp.sort(keys)
     new = xp.ones(n, bool)
     new[1:] = keys[1:] != keys[:-1]
     first = xp.append(xp.flatnonzero(new), n)
     keys, reads = keys[first[:-1]], xp.diff(first).astype(xp.int32)
-    pair, umi = keys >> np.uint64(bits[2]), keys & np.uint64((1 << bits[2]) - 1)
+    pair, umi = keys >> np.uint64(2 * length), keys & np.uint64((1 << (2 * length)) - 1)
     groups = xp.zeros(keys.size, xp.int32)
     groups[1:] = xp.cumsum(pair[1:] != pair[:-1], dtype=xp.int32)
     target = collapse_resident(groups, umi, reads, length=length, policy=policy)
     total = xp.zeros(keys.size, xp.int32)
     xp.add.at(total, target, reads)
     kept = xp.flatnonzero(total)
-    pair = pair[kept]
-    return pair >> np.uint64(bits[1]), pair & np.uint64((1 << bits[1]) - 1), umi[kept], total[kept]
+    return keys[kept], total[kept]
 
 
 def merge(rows: Tally, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -44,6 +44,57 @@ def radix_argsort(keys: np.ndarray) -> np.ndarray:
     return order
 
 
+@njit(cache=True)
+def radix_sort(keys: np.ndarray) -> np.ndarray:
+    """Sort uint64 keys; `keys` is used up. All digits are counted in one reading, those that agree cost nothing."""
+    n, digits = keys.size, -(-64 // _DIGIT)
+    mask = np.uint64((1 << _DIGIT) - 1)
+    starts = np.zeros((digits, 1 << _DIGIT), np.int64)
+    for i in range(n):
+        key = keys[i]
+        for digit in range(digits):
+            starts[digit, key & mask] += 1
+            key >>= np.uint64(_DIGIT)
+    here, there = keys, np.empty_like(keys)
+    for digit in range(digits):
+        place, by, total = starts[digit], np.uint64(digit * _DIGIT), 0
+        if n == 0 or place[(here[0] >> by) & mask] == n:
+            continue
+        for value in range(place.size):
+            count = place[value]
+            place[value] = total
+            total += count
+        for i in range(n):
+            value = (here[i] >> by) & mask
+            there[place[value]] = here[i]
+            place[value] += 1
+        here, there = there, here
+    return here
+
+
+@njit(cache=True)
+def runs(keys: np.ndarray, tail: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distinct sorted keys, how often each occurs, and where those begin that agree but for the last `tail` bits."""
+    rows = groups = 0
+    by = np.uint64(tail)
+    for i in range(keys.size):
+        rows += i == 0 or keys[i] != keys[i - 1]
+        groups += i == 0 or keys[i] >> by != keys[i - 1] >> by
+    distinct, reads = np.empty(rows, np.uint64), np.zeros(rows, np.int64)
+    starts = np.empty(groups + 1, np.int64)
+    rows = groups = 0
+    for i in range(keys.size):
+        if i == 0 or keys[i] != keys[i - 1]:
+            if i == 0 or keys[i] >> by != keys[i - 1] >> by:
+                starts[groups] = rows
+                groups += 1
+            distinct[rows] = keys[i]
+            rows += 1
+        reads[rows - 1] += 1
+    starts[groups] = rows
+    return distinct, reads, starts
+
+
 @njit(cache=True, forceinline=True)
 def _one_apart(a: np.uint64, b: np.uint64) -> bool:
     """Whether two packed UMIs differ in exactly one base."""
