@@ -131,7 +131,8 @@ class _TimedModule:
 def kernel_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     """Seconds that the device spends in our kernels while `work` runs, by CUDA events, and the result."""
     global _launches
-    _launches = launches = []
+    launches: list[tuple[Any, Any]] = []
+    _launches = launches
     try:
         result = work()
     finally:
