@@ -1,7 +1,8 @@
-"""Preprocessing: quality control, annotation, embedding, neighbours, barcodes and molecules."""
+"""Preprocessing: quality control, annotation, embedding, neighbours, gene positions, barcodes and molecules."""
 
 from .cells.api import annotate, embed, neighbors
+from .malignancy.copynumber_api import gene_positions
 from .patient.api import qc
 from .reads.api import count_targets, match_barcodes
 
-__all__ = ["annotate", "count_targets", "embed", "match_barcodes", "neighbors", "qc"]
+__all__ = ["annotate", "count_targets", "embed", "gene_positions", "match_barcodes", "neighbors", "qc"]

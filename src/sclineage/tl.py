@@ -5,7 +5,8 @@ from .clones.api import clones, why
 from .clones.neighbors import receptor_neighbors
 from .evidence.api import car_status, virus_status
 from .malignancy.api import malignancy, populations
+from .malignancy.copynumber_api import copy_number
 from .origin.api import distinct, timeline
 
-__all__ = ["car_status", "clones", "cluster", "distinct", "malignancy", "populations", "receptor_neighbors", "timeline",
-           "umap", "virus_status", "why"]
+__all__ = ["car_status", "clones", "cluster", "copy_number", "distinct", "malignancy", "populations",
+           "receptor_neighbors", "timeline", "umap", "virus_status", "why"]
