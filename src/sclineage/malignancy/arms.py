@@ -28,7 +28,7 @@ LARGEST_SHARE = 0.03  # of the counts of an arm that one gene may hold
 SHRINK_CELLS = 20.0
 OVERDISPERSION, FLOOR = 1.5, 0.02
 DOSAGE = 0.85  # of a copy gained or lost that shows in RNA
-DEGREES = 5
+DEGREES = 8
 ALTERED = np.array([0.01, 0.03, 0.1, 0.3])  # shares of arms that are altered
 CLIP = 12.0
 CALLED = 4.0  # standard errors from 0
@@ -130,7 +130,7 @@ def compare(counts: np.ndarray, clone: np.ndarray, n_clones: int, stratum: np.nd
     reference
         bool (cells,): T cells that may stand for normal ones.
     """
-    fine, coarse = (_Pool(counts, clone, level, reference) for level in (stratum, sample))
+    pools = [_Pool(counts, clone, level, reference) for level in (stratum, sample)]
     observed, expected, behind = (np.zeros((n_clones, counts.shape[1])) for _ in range(3))
     n_cells = np.zeros(n_clones, np.int64)
     member = np.flatnonzero(clone >= 0)
@@ -140,18 +140,47 @@ def compare(counts: np.ndarray, clone: np.ndarray, n_clones: int, stratum: np.nd
     np.add.at(own, which, counts[member])
     size = np.bincount(which, minlength=pairs.size)
     for p, row in enumerate(member[first]):
-        near, n_near = fine.outside(row)
-        far, n_far = coarse.outside(row)
-        if n_far < SHRINK_CELLS or far.sum() == 0:
-            continue
-        weight = n_near / (n_near + SHRINK_CELLS)
-        share = weight * near / max(near.sum(), 1.0) + (1 - weight) * far / far.sum()
-        c = clone[row]
-        observed[c] += own[p]
-        expected[c] += own[p].sum() * share
-        behind[c] += weight * near + (1 - weight) * far
-        n_cells[c] += size[p]
+        share, cells = _matched(pools, row)
+        if share is not None:
+            c = clone[row]
+            observed[c] += own[p]
+            expected[c] += own[p].sum() * share
+            behind[c] += cells
+            n_cells[c] += size[p]
     return Compared(observed, expected, behind, _shift(observed, expected), n_cells)
+
+
+def reference_share(counts: np.ndarray, clone: np.ndarray, stratum: np.ndarray, sample: np.ndarray,
+                    reference: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Share of each arm in the reference of some cells, their own clones left out (see `compare`).
+
+    Parameters
+    ----------
+    counts, clone, stratum, sample, reference
+        As in `compare`.
+    cells
+        int64 (m,).
+
+    Returns
+    -------
+    float64 (m, n_arms); NaN for cells without a reference.
+    """
+    pools = [_Pool(counts, clone, level, reference) for level in (stratum, sample)]
+    keys = np.stack([clone[cells], stratum[cells]])
+    _, first, which = np.unique(keys, axis=1, return_index=True, return_inverse=True)
+    found = [_matched(pools, row)[0] for row in cells[first]]
+    nothing = np.full(counts.shape[1], np.nan)
+    return np.array([nothing if f is None else f for f in found]).reshape(-1, counts.shape[1])[np.ravel(which)]
+
+
+def _matched(pools: list[_Pool], row: int) -> tuple[np.ndarray | None, np.ndarray]:
+    """Share of each arm in the stratum of a cell, shrunk to its sample, and the counts behind; None without one."""
+    (near, n_near), (far, n_far) = (pool.outside(row) for pool in pools)
+    if n_far < SHRINK_CELLS or far.sum() == 0:
+        return None, far
+    weight = n_near / (n_near + SHRINK_CELLS)
+    share = weight * near / max(near.sum(), 1.0) + (1 - weight) * far / far.sum()
+    return share, weight * near + (1 - weight) * far
 
 
 class _Pool:
@@ -174,7 +203,8 @@ class _Pool:
     def outside(self, row: int) -> tuple[np.ndarray, int]:
         """Counts and cells of the stratum of a cell, without its clone."""
         level = self._level[row]
-        sums, cells = self._own.get(int(self._key(self._clone[row], level)), (0.0, 0))
+        sums, cells = self._own.get(int(self._key(self._clone[row], level)), (0.0, 0)) if self._clone[row] >= 0 else (
+            0.0, 0)
         return self._sums[level] - sums, int(self._cells[level]) - cells
 
 
