@@ -1,0 +1,194 @@
+"""Exact nearest neighbours, certified, and how many of them two points share (``tests/oracles/knn.py`` specifies both).
+
+Contract of both devices: the squared distance of two points is the float64 sum of squared differences, coordinates in
+their order and without fused multiply-add; the neighbours of a point are itself and then the others by (squared
+distance, index). Indices and distances are bit-identical for any number of threads and on either device.
+
+How: float32 scores of leaves of neighbouring points, those left out that a box around a leaf, or the first
+coordinates, show to be too far, give each point more candidates than it needs. They are ranked again in float64. A
+point is certified when its k-th distance lies under the bound below which the float32 search cannot have lost anything;
+the others (mostly points with many duplicates) are searched again in float64, on the host.
+Memory: 12 bytes per coordinate and 4 per candidate beside the input.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import _backend
+from .._backend import Device
+from .._errors import InputError
+from . import knn_cpu as cpu
+from . import knn_tree
+from .knn_tree import Tree
+
+_BLOCK = 64  # threads per leaf on the device; a divisor of LEAF
+_THREADS = 128
+
+__all__ = ["cuda_defines", "nearest", "shared_counts"]
+
+
+def cuda_defines(dimensions: int = 52, candidates: int = 22) -> dict[str, str]:
+    """Constants of ``knn.cu`` for so many padded coordinates and candidates."""
+    numbers = {"LEAF": cpu.LEAF, "HEAD": cpu.HEAD, "BLOCK": _BLOCK, "DIMENSIONS": dimensions,
+               "CANDIDATES": candidates}
+    return {k: f"({v})" for k, v in numbers.items()} | {"FAR": f"{cpu.FAR}f", "INFINITE": "(1.0 / 0.0)"}
+
+
+# --- nearest neighbours -----------------------------------------------------------------------------------------------
+def _points(points: Any) -> np.ndarray:
+    given = np.asarray(points)
+    if given.ndim != 2 or given.dtype.kind not in "iuf":
+        raise InputError("points", f"found {given.dtype} of shape {given.shape}", "give numbers, n x d")
+    if not np.isfinite(given).all():
+        row = int(np.flatnonzero(~np.isfinite(given).all(axis=1))[0])
+        raise InputError("points", f"row {row} is not finite", "remove NaN and infinite values")
+    return given
+
+
+def _search_cpu(tree: Tree, rows: np.ndarray, bound: np.ndarray) -> None:
+    places = np.minimum(tree.starts[:-1, None] + np.arange(cpu.LEAF), tree.starts[1:, None] - 1)
+    padding = np.arange(cpu.LEAF) >= np.diff(tree.starts)[:, None]
+    blocks = np.ascontiguousarray(tree.points[places].transpose(0, 2, 1))
+    half, head_half = (np.where(padding, np.float32(cpu.FAR), h[places]) for h in (tree.half, tree.head_half))
+    cpu.search(tree.points, tree.starts, blocks, half, head_half, tree.low, tree.high, tree.half, tree.head_half, rows, bound)
+
+
+def _search_cuda(tree: Tree, rows: Any, bound: Any, module: Any) -> None:
+    leaves = tree.starts.size - 1
+    module.get_function("search")((leaves,), (_BLOCK,), (
+        tree.points, tree.starts, np.int64(leaves), tree.low, tree.high, tree.half, tree.head_half, rows, bound))
+
+
+def _certified(tree: Tree, bound: Any, last: Any, d: int) -> Any:
+    """Whether the k-th squared distance of each place lies under what the float32 search can have lost.
+
+    A rounded half squared distance is off by at most c (|x| + |y|)^2 / 2, c = (d + 16) 2^-24: chained sums of d + 4
+    terms (Higham 2002, section 3.1), the rounding of the coordinates and of the norms. For |y| <= 2 |x| that is below
+    9 c |x|^2 / 2, and for larger |y| below 9 c times the distance itself.
+    """
+    slack = 9.0 * (d + 16) * 2.0**-24
+    bound64 = bound.astype(np.float64)
+    safe = bound64 - slack * (tree.half.astype(np.float64) + bound64) - tree.blur - 1e-36
+    return (bound64 > 0.5 * cpu.FAR) | (0.5 * tree.scale**2 * last < safe)
+
+
+def _exact(points: np.ndarray, tree: Tree, doubtful: np.ndarray, indices: np.ndarray, squares: np.ndarray) -> None:
+    """Search the doubtful rows in float64 on the host."""
+    order, starts = _backend.to_host(tree.order), _backend.to_host(tree.starts)
+    places = np.minimum(starts[:-1, None] + np.arange(int(np.diff(starts).max())), starts[1:, None] - 1)
+    low, high = (np.stack([f(points[order[p]], axis=0) for p in places]) for f in (np.min, np.max))
+    cpu.scan(points, doubtful, order, starts, low, high, indices, squares)
+
+
+def nearest(points: Any, k: int, *, device: Device | None = "auto") -> tuple[np.ndarray, np.ndarray]:
+    """Exact nearest neighbours by Euclidean distance.
+
+    Parameters
+    ----------
+    points
+        Finite numbers (n, d), n below 2**31.
+    k
+        Neighbours per point, itself included, 1 to n.
+    device
+        ``auto``, ``cpu`` or ``cuda``; None takes the setting.
+
+    Returns
+    -------
+    indices, distances
+        int32 and float64 (n, k): each point first in its own row (distance 0), then by distance, ties to the lower
+        index.
+
+    Raises
+    ------
+    InputError
+        If `points` are not finite numbers in two dimensions, or `k` is not in 1 to n.
+    """
+    given = _points(points)
+    n = len(given)
+    if not (1 <= k <= n or n == k == 0):
+        raise InputError("k", f"found {k}", f"give 1 to {n} neighbours")
+    if n == 0:
+        return np.empty((0, k), dtype=np.int32), np.empty((0, k))
+    with _backend.threads(None):
+        if _backend.pick(device, kernel="knn") == "cuda":
+            indices, squares = _cuda(given, k)
+        else:
+            indices, squares = _cpu(given, k)
+    return indices, np.sqrt(np.maximum(squares, 0.0))
+
+
+def _candidates(n: int, k: int) -> int:
+    return max(1, min(n - 1, k - 1 + cpu.SPARE))
+
+
+def _cpu(given: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    n, d = given.shape
+    points = np.ascontiguousarray(given, dtype=np.float64)
+    tree = knn_tree.build(np, points)
+    rows, bound = np.full((n, _candidates(n, k)), -1, dtype=np.int32), np.empty(n, dtype=np.float32)
+    _search_cpu(tree, rows, bound)
+    indices, squares = np.empty((n, k), dtype=np.int32), np.empty((n, k))
+    cpu.rerank(points, tree.order, rows, indices, squares)
+    doubtful = tree.order[~_certified(tree, bound, squares[tree.order, -1], d)]
+    if doubtful.size:
+        _exact(points, tree, doubtful, indices, squares)
+    return indices, squares
+
+
+def _cuda(given: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    xp, (n, d) = _backend.cupy(), given.shape
+    points = xp.ascontiguousarray(_backend.to_device(given).astype(np.float64))
+    tree = knn_tree.build(xp, points)
+    m = _candidates(n, k)
+    module = _backend.module("knn", cuda_defines(tree.points.shape[1], m))
+    rows, bound = xp.empty((n, m), dtype=np.int32), xp.empty(n, dtype=np.float32)
+    _search_cuda(tree, rows, bound, module)
+    indices, squares = xp.empty((n, k), dtype=np.int32), xp.empty((n, k), dtype=np.float64)
+    module.get_function("rerank")((-(-n // _THREADS),), (_THREADS,), (
+        points, tree.order, rows, np.int64(n), np.int32(d), np.int32(k), indices, squares))
+    doubtful = _backend.to_host(tree.order[~_certified(tree, bound, squares[tree.order, -1], d)])
+    indices, squares = _backend.to_host(indices), _backend.to_host(squares)
+    if doubtful.size:
+        indices, squares = np.array(indices), np.array(squares)
+        _exact(np.ascontiguousarray(given, dtype=np.float64), tree, doubtful, indices, squares)
+    return indices, squares
+
+
+# --- shared neighbours ------------------------------------------------------------------------------------------------
+def shared_counts(indices: Any, *, device: Device | None = "auto") -> np.ndarray:
+    """How many neighbours each point shares with each of its neighbours.
+
+    Parameters
+    ----------
+    indices
+        int (n, k): neighbours of each point, distinct within a row, itself included, as `nearest` gives them.
+    device
+        ``auto``, ``cpu`` or ``cuda``; None takes the setting.
+
+    Returns
+    -------
+    int32 (n, k): size of the intersection of row i and row ``indices[i, slot]``.
+
+    Raises
+    ------
+    InputError
+        If an index is no row.
+    """
+    given = np.ascontiguousarray(indices, dtype=np.int32)
+    n, k = given.shape
+    if given.size and not (given.min() >= 0 and given.max() < n):
+        raise InputError("indices", f"found rows {given.min()} to {given.max()}", f"give rows 0 to {n - 1}")
+    if _backend.pick(device, kernel="knn") == "cpu":
+        with _backend.threads(None):
+            return cpu.shared_counts(np.sort(given, axis=1), given)
+    if not given.size:
+        return np.empty((n, k), dtype=np.int32)
+    xp = _backend.cupy()
+    on_device = _backend.to_device(given)
+    counts = xp.empty((n, k), dtype=np.int32)
+    _backend.module("knn", cuda_defines()).get_function("shared_counts")((-(-n * k // _THREADS),), (_THREADS,), (
+        xp.sort(on_device, axis=1), on_device, np.int64(n), np.int32(k), counts))
+    return _backend.to_host(counts)

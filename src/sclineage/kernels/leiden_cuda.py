@@ -1,0 +1,146 @@
+"""Phases of Leiden on the device, with the names and results of ``leiden_cpu.py``; arrays are the device's."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from .. import _backend
+from . import leiden_cpu as cpu
+
+_BLOCK = 128
+
+
+def cuda_defines() -> dict[str, str]:
+    """Constants of ``leiden.cu``."""
+    words = {"MULTIPLY_1": cpu.MULTIPLY_1, "MULTIPLY_2": cpu.MULTIPLY_2, "GOLDEN": cpu.GOLDEN}
+    return {k: f"{v}ull" for k, v in words.items()} | {"NONE": f"({cpu.NONE})"}
+
+
+def _launch(name: str, count: int, *arguments: Any) -> None:
+    if count:
+        kernel = _backend.module("leiden", cuda_defines()).get_function(name)
+        kernel((-(-count // _BLOCK),), (_BLOCK,), arguments)
+
+
+def _slots(edges: int) -> tuple[Any, Any]:
+    """Hash slots of all vertices, two per edge."""
+    xp, room = _backend.cupy(), max(1, 2 * edges)
+    return xp.full(room, cpu.NONE, dtype=np.int32), xp.zeros(room, dtype=np.int64)
+
+
+def _by_batch(active: Any, salt: np.uint64, batches: int) -> tuple[Any, list[int]]:
+    """Active vertices, batch after batch, and where each batch starts (on the host)."""
+    xp, n = _backend.cupy(), active.size
+    keys = xp.empty(n, dtype=np.int32)
+    _launch("batch_keys", n, active, np.uint64(salt), np.int32(batches), np.int64(n), keys)
+    sizes = _backend.to_host(xp.bincount(keys, minlength=batches + 1))[:batches]
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    return xp.argsort(keys)[: int(starts[-1])].astype(np.int32), starts.tolist()
+
+
+def move(indptr: Any, indices: Any, weights: Any, comm: Any, volume: Any, degree: Any, scale: float, batches: int,
+         salts: np.ndarray, _threads: int) -> int:
+    """See `leiden_cpu.move`."""
+    xp, n = _backend.cupy(), degree.size
+    active, target, moves = xp.ones(n, dtype=np.uint8), xp.empty(n, dtype=np.int32), xp.zeros(1, dtype=np.int64)
+    slots = _slots(indices.size)
+    for salt in salts:
+        listed, starts = _by_batch(active, salt, batches)
+        if not starts[-1]:
+            break
+        for first, last in pairwise(starts):
+            batch, size = (listed[first:last], np.int64(last - first)), last - first
+            _launch("decide", size, *batch, indptr, indices, weights, comm, volume, degree, np.float64(scale), *slots,
+                    target)
+            _launch("apply", size, *batch, target, comm, volume, degree, active, moves)
+            _launch("wake", size, *batch, target, indptr, indices, comm, active)
+    return int(moves[0])
+
+
+def refine(indptr: Any, indices: Any, weights: Any, comm: Any, volume: Any, degree: Any, scale: float, batches: int,
+           salt: np.uint64, _threads: int) -> Any:
+    """See `leiden_cpu.refine`."""
+    xp, n = _backend.cupy(), degree.size
+    sub, size, part = xp.arange(n, dtype=np.int32), xp.ones(n, dtype=np.int32), degree.copy()
+    inside, target, joined = (xp.full(n, cpu.NONE, dtype=t) for t in (np.int64, np.int32, np.int32))
+    _launch("inside_of", n, indptr, indices, weights, comm, np.int64(n), inside)
+    slots = _slots(indices.size)
+    listed, starts = _by_batch(xp.ones(n, dtype=np.uint8), salt, batches)
+    for mine, (first, last) in enumerate(pairwise(starts)):
+        batch, count = (listed[first:last], np.int64(last - first), np.int32(mine)), last - first
+        _launch("join", count, *batch, np.uint64(salt), np.int32(batches), indptr, indices, weights, comm, volume,
+                degree, np.float64(scale), sub, part, inside, size, *slots, target)
+        _launch("merge", count, *batch, target, degree, sub, part, size, joined)
+        _launch("settle", count, *batch, target, indptr, indices, weights, sub, joined, inside)
+    return sub
+
+
+def ranks(labels: Any) -> tuple[Any, int]:
+    """See `leiden_cpu.ranks`."""
+    xp = _backend.cupy()
+    used = xp.zeros(labels.size, dtype=np.int32)
+    used[labels] = 1
+    return (xp.cumsum(used, dtype=np.int32) - 1).astype(np.int32)[labels], int(used.sum())
+
+
+def lifted(part: Any, comm: Any, count: int) -> Any:
+    """See `leiden_cpu.lifted`."""
+    xp = _backend.cupy()
+    out, first = xp.empty(count, dtype=np.int32), xp.full(part.size, 2**31 - 1, dtype=np.int32)
+    out[part] = comm
+    _launch("claim", count, out, np.int64(count), first)
+    return first[out]
+
+
+def lowest(labels: Any) -> Any:
+    """See `leiden_cpu.lowest`."""
+    first = _backend.cupy().full(labels.size, 2**31 - 1, dtype=np.int32)
+    _launch("claim", labels.size, labels, np.int64(labels.size), first)
+    return first[labels]
+
+
+def totals(labels: Any, values: Any, count: int) -> Any:
+    """See `leiden_cpu.totals`."""
+    out = _backend.cupy().zeros(count, dtype=np.int64)
+    _launch("add_totals", labels.size, labels, values, np.int64(labels.size), out)
+    return out
+
+
+def aggregate(indptr: Any, indices: Any, weights: Any, node: Any, count: int) -> tuple[Any, Any, Any]:
+    """See `leiden_cpu.aggregate`; sums are differences of one running sum of whole numbers."""
+    xp, n = _backend.cupy(), node.size
+    keys = xp.empty(indices.size, dtype=np.int64)
+    _launch("edge_keys", n, indptr, indices, node, np.int64(n), np.int64(count), keys)
+    order = xp.argsort(keys)
+    keys, running = keys[order], xp.cumsum(weights[order], dtype=np.int64)
+    between = int(xp.searchsorted(keys, xp.asarray([count * count], dtype=np.int64))[0])
+    keys, running = keys[:between], running[:between]
+    last = xp.flatnonzero(xp.concatenate([keys[1:] != keys[:-1], xp.ones(min(1, between), dtype=bool)]))
+    sums = xp.diff(xp.concatenate([xp.zeros(1, dtype=np.int64), running[last]]))
+    keys = keys[last]
+    bounds = xp.arange(count + 1, dtype=np.int64) * count
+    return xp.searchsorted(keys, bounds).astype(np.int64), (keys % count).astype(np.int32), sums
+
+
+def split(indptr: Any, indices: Any, labels: Any) -> Any:
+    """See `leiden_cpu.split`."""
+    xp, n = _backend.cupy(), labels.size
+    parent, out = xp.arange(n, dtype=np.int32), xp.empty(n, dtype=np.int32)
+    _launch("unite_within", n, indptr, indices, labels, np.int64(n), parent)
+    _launch("flatten_within", n, parent, out, np.int64(n))
+    return out
+
+
+def inner_weights(indptr: Any, indices: Any, weights: Any, labels: Any, count: int) -> Any:
+    """See `leiden_cpu.inner_weights`."""
+    inside = _backend.cupy().empty(labels.size, dtype=np.int64)
+    _launch("inside_of", labels.size, indptr, indices, weights, labels, np.int64(labels.size), inside)
+    return totals(labels, inside, count)
+
+
+def own_labels(n: int) -> Any:
+    """See `leiden_cpu.own_labels`."""
+    return _backend.cupy().arange(n, dtype=np.int32)
