@@ -53,7 +53,8 @@ def _search_cpu(tree: Tree, rows: np.ndarray, bound: np.ndarray) -> None:
     padding = np.arange(cpu.LEAF) >= np.diff(tree.starts)[:, None]
     blocks = np.ascontiguousarray(tree.points[places].transpose(0, 2, 1))
     half, head_half = (np.where(padding, np.float32(cpu.FAR), h[places]) for h in (tree.half, tree.head_half))
-    cpu.search(tree.points, tree.starts, blocks, half, head_half, tree.low, tree.high, tree.half, tree.head_half, rows, bound)
+    cpu.search(tree.points, tree.starts, blocks, half, head_half, tree.low, tree.high, tree.half, tree.head_half, rows,
+               bound)
 
 
 def _search_cuda(tree: Tree, rows: Any, bound: Any, module: Any) -> None:

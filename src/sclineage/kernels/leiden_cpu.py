@@ -21,7 +21,7 @@ _30, _27, _31 = np.uint64(30), np.uint64(27), np.uint64(31)
 
 
 @njit(cache=True)
-def batch_of(vertex: int, salt: np.uint64, batches: int) -> int:
+def batch_of(vertex: int, salt: np.uint64, batches: int) -> np.int64:
     """Batch of a vertex: a hash of its number and of the sweep's salt; `batches` is a power of two."""
     x = (np.uint64(vertex) + np.uint64(1)) * _GOLDEN + salt
     x = (x ^ (x >> _30)) * _M1
