@@ -19,13 +19,19 @@ _B = KINDS["B_cell"]
 
 def receptor_kind(table: pd.DataFrame, n_cells: int) -> np.ndarray:
     """Kinds of productive chains that each cell shows, joined by ``+`` (``alpha_beta+B_cell``), ``""`` without any."""
-    out = np.full(n_cells, "", dtype=object)
-    productive = table[table["productive"].to_numpy(bool)]
-    for kind, loci in KINDS.items():
-        has = np.zeros(n_cells, bool)
-        has[productive.loc[productive["locus"].isin(loci), "cell"].to_numpy(np.int64)] = True
-        out = np.where(has, np.where(out == "", kind, out + "+" + kind), out)
-    return out.astype(object)
+    productive, bits = table[table["productive"].to_numpy(bool)], np.zeros((len(KINDS), n_cells), bool)
+    codes, names = pd.factorize(productive["locus"].to_numpy(object))
+    cell = productive["cell"].to_numpy(np.int64)
+    for row, loci in enumerate(KINDS.values()):
+        bits[row, cell[np.isin(names, loci)[codes]]] = True
+    return kind_names(bits)
+
+
+def kind_names(bits: np.ndarray) -> np.ndarray:
+    """Names of the kinds whose bits are set, bool (kinds, n), joined by ``+``; object (n,)."""
+    sets = range(1 << len(KINDS))
+    names = ["+".join(kind for row, kind in enumerate(KINDS) if (chosen >> row) & 1) for chosen in sets]
+    return np.array(names, dtype=object)[(bits * (1 << np.arange(len(KINDS)))[:, None]).sum(axis=0)]
 
 
 def beside_b_cell(table: pd.DataFrame, sample: np.ndarray, doublet: np.ndarray) -> np.ndarray:

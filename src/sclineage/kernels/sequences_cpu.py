@@ -1,19 +1,17 @@
 """Neighbour search on the CPU; the contract is in ``sequences.py``, the method in ``sequences_plan.py``.
 
-Workers draw tasks from one counter. What a task finds goes to a sink whose final state does not depend on the order:
-pair codes that are sorted afterwards, a union-find, or the k smallest of each row.
+Workers draw tasks from one counter; what a task finds goes to a sink. The joins here take sequences of any length;
+``sequences_joins.py`` has those of short ones.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit, prange
 
-from .components_cpu import unite
-from .sequences_bits import atomic_add, atomic_min, merged, occupied, popcount, shifted
+from .sequences_bits import atomic_add, merged, occupied, popcount, shifted
 from .sequences_distance import distance, field_range, owns
+from .sequences_joins import is_short, join_itself, join_two
 from .sequences_keys import (
     ALIGNED,
     GAP,
@@ -34,122 +32,16 @@ from .sequences_keys import (
 from .sequences_metrics import TCRDIST, Metric
 from .sequences_pack import Index
 from .sequences_plan import BRUTE, CROSS, DUPLICATES, NO_FILTER, SELF, Plan
+from .sequences_sinks import HITS, Sink, hand_over, hand_over_duplicates
 
-LOG, FILL, UNITE, NEAREST = 0, 1, 2, 3
 TILE = 512
-HITS = 1024  # pairs that a worker holds back before it hands them to the sink
-EMPTY = 0xFFFFFFFFFFFFFFFF
-_EMPTY = np.uint64(EMPTY)
 _ONE = np.uint64(1)
-
-
-class Sink(NamedTuple):
-    """Where pairs go.
-
-    Attributes
-    ----------
-    mode
-        LOG: codes into the worker's own segment as far as they fit, counts of every task; FILL: codes into the segment
-        of the task; UNITE: union-find over distinct sequences; NEAREST: the k nearest of every sequence.
-    first_bits, second_bits
-        Left shifts of the two sequences in a pair code (the distance is in the lowest bits).
-    codes, segments
-        uint64 codes; int64 (workers or tasks, 2): start and end of each segment in it.
-    counts
-        int64 (tasks,): pairs found.
-    parent
-        int32 (distinct,): union-find.
-    nearest, k
-        uint64 (n * k,): distance << 32 | neighbour, ascending in each row.
-    """
-
-    mode: int
-    first_bits: int
-    second_bits: int
-    codes: np.ndarray
-    segments: np.ndarray
-    counts: np.ndarray
-    parent: np.ndarray
-    nearest: np.ndarray
-    k: int
-
-
-# --- sinks ------------------------------------------------------------------------------------------------------------
-@njit(cache=True)
-def push_nearest(nearest: np.ndarray, k: int, row: int, code: np.uint64) -> None:
-    """Offer a neighbour to a row: each place keeps the smaller code and hands the larger one on."""
-    if code >= nearest[row * k + k - 1]:
-        return
-    for place in range(row * k, row * k + k):
-        code = max(code, atomic_min(nearest, place, code))
-        if code == _EMPTY:
-            return
-
-
-@njit(cache=True)
-def _code(sink: Sink, first: int, second: int, gap: int) -> np.uint64:
-    low, high = min(first, second), max(first, second)
-    code = np.uint64(low) << np.uint64(sink.first_bits) | np.uint64(high) << np.uint64(sink.second_bits)
-    return code | np.uint64(gap)
-
-
-@njit(cache=True)
-def _take(sink: Sink, cursor: np.ndarray, left: np.ndarray, right: np.ndarray, gap: int) -> None:
-    """Report every sequence on the left with every one on the right; what does not fit is only counted."""
-    found = np.int64(left.size) * np.int64(right.size)
-    if sink.mode != NEAREST and cursor[0] + found > cursor[1]:
-        cursor[0] += found
-        return
-    for first in left:
-        for second in right:
-            if sink.mode == NEAREST:
-                push_nearest(sink.nearest, sink.k, first, np.uint64(gap) << np.uint64(32) | np.uint64(second))
-                push_nearest(sink.nearest, sink.k, second, np.uint64(gap) << np.uint64(32) | np.uint64(first))
-            else:
-                sink.codes[cursor[0]] = _code(sink, first, second, gap)
-                cursor[0] += 1
-
-
-@njit(cache=True)
-def _hand_over(index: Index, sink: Sink, cursor: np.ndarray, hits: np.ndarray, held: int, task: Task) -> int:
-    """Send the pairs held back to the sink, for all the sequences they stand for; return 0, the number held then."""
-    member_start, members = index.member_start, index.members
-    short, long = index.firsts[task[SHORT]], index.firsts[task[LONG]]
-    alone = members.size + 1 == member_start.size and (sink.mode == LOG or sink.mode == FILL)
-    if alone and cursor[0] + held > cursor[1]:
-        cursor[0] += held
-        return 0
-    for hit in range(held):
-        first, second, gap = short + hits[hit, 0], long + hits[hit, 1], hits[hit, 2]
-        if sink.mode == UNITE:
-            unite(sink.parent, first, second)
-        elif alone:
-            sink.codes[cursor[0]] = _code(sink, members[first], members[second], gap)
-            cursor[0] += 1
-        else:
-            _take(sink, cursor, members[member_start[first]:member_start[first + 1]],
-                  members[member_start[second]:member_start[second + 1]], gap)
-    return 0
-
-
-@njit(cache=True)
-def _duplicates(index: Index, task: Task, sink: Sink, cursor: np.ndarray) -> None:
-    if sink.mode == UNITE:
-        return
-    for u in range(task[ROW0], task[ROW1]):
-        same = index.members[index.member_start[u]:index.member_start[u + 1]]
-        found = np.int64(same.size) * np.int64(same.size - 1) // 2
-        if sink.mode != NEAREST and cursor[0] + found > cursor[1]:
-            cursor[0] += found
-            continue
-        for first in range(same.size - 1):
-            _take(sink, cursor, same[first:first + 1], same[first + 1:], 0)
 
 
 # --- joins ------------------------------------------------------------------------------------------------------------
 @njit(cache=True)
-def _join_itself(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sink, cursor: np.ndarray,
-                 edits: np.ndarray, tables: tuple[np.ndarray, np.ndarray], hits: np.ndarray) -> None:
+def _join_itself(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sink, edits: np.ndarray,
+                 tables: tuple[np.ndarray, np.ndarray], hits: np.ndarray) -> None:
     """Join equal keys within one group through a chained hash table."""
     group, words, kind = task[SHORT], index.words, metric.kind
     base, stride, width, length = index.bases[group], index.strides[group], index.widths[group], index.lengths[group]
@@ -172,9 +64,9 @@ def _join_itself(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sin
                     hits[held, 0], hits[held, 1], hits[held, 2] = other, x, gap
                     held += 1
                     if held == HITS:
-                        held = _hand_over(index, sink, cursor, hits, held, task)
+                        held = hand_over(index, sink, hits, held, task)
             other = following[other]
-    _hand_over(index, sink, cursor, hits, held, task)
+    hand_over(index, sink, hits, held, task)
 
 
 @njit(cache=True)
@@ -191,7 +83,7 @@ def _build(index: Index, metric: Metric, task: Task, masks: np.ndarray, head: np
 
 
 @njit(cache=True)
-def _join_two(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sink, cursor: np.ndarray, edits: np.ndarray,
+def _join_two(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sink, edits: np.ndarray,
               tables: tuple[np.ndarray, np.ndarray], hits: np.ndarray) -> None:
     """Join the keys of the shorter group with those, shifted, of the longer one (or of the same group)."""
     short, long, words, kind = task[SHORT], task[LONG], index.words, metric.kind
@@ -215,9 +107,9 @@ def _join_two(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sink, 
                     hits[held, 0], hits[held, 1], hits[held, 2] = x, y, gap
                     held += 1
                     if held == HITS:
-                        held = _hand_over(index, sink, cursor, hits, held, task)
+                        held = hand_over(index, sink, hits, held, task)
             x = following[x]
-    _hand_over(index, sink, cursor, hits, held, task)
+    hand_over(index, sink, hits, held, task)
 
 
 # --- brute force ------------------------------------------------------------------------------------------------------
@@ -243,7 +135,7 @@ def _count_tile(index: Index, metric: Metric, task: Task, x: int, start: int, co
 
 
 @njit(cache=True)
-def _brute(index: Index, metric: Metric, task: Task, sink: Sink, cursor: np.ndarray, edits: np.ndarray,
+def _brute(index: Index, metric: Metric, task: Task, sink: Sink, edits: np.ndarray,
            counts: np.ndarray, hits: np.ndarray) -> None:
     short, long, words, limit, held = task[SHORT], task[LONG], index.words, task[LIMIT], 0
     base, stride, width, length = index.bases[short], index.strides[short], index.widths[short], index.lengths[short]
@@ -262,8 +154,8 @@ def _brute(index: Index, metric: Metric, task: Task, sink: Sink, cursor: np.ndar
                     hits[held, 0], hits[held, 1], hits[held, 2] = x, start + y, gap
                     held += 1
                     if held == HITS:
-                        held = _hand_over(index, sink, cursor, hits, held, task)
-    _hand_over(index, sink, cursor, hits, held, task)
+                        held = hand_over(index, sink, hits, held, task)
+    hand_over(index, sink, hits, held, task)
 
 
 # --- workers ----------------------------------------------------------------------------------------------------------
@@ -284,52 +176,58 @@ def _numbers(row: np.ndarray) -> Task:
 
 
 @njit(cache=True)
-def _work(index: Index, metric: Metric, plan: Plan, sink: Sink, counter: np.ndarray, rows: int,
-          worker: int) -> int:
-    """Draw tasks until none is left; return where the worker's segment ended."""
-    tables = np.empty(1 << table_bits(rows), dtype=np.int32), np.empty(rows, dtype=np.int32)
-    counts, hits = np.empty(TILE, dtype=np.int64), np.empty((HITS, 3), dtype=np.int64)
-    edits, cursor = np.empty(4 * (metric.cutoff + 2), dtype=np.int64), np.zeros(2, dtype=np.int64)
-    if sink.mode == LOG:
-        cursor[:] = sink.segments[worker]
-    while True:
-        number = atomic_add(counter, 0, 1)
-        if number >= plan.tasks.shape[0]:
-            return cursor[0]
-        if sink.mode == FILL:
-            cursor[:] = sink.segments[number]
-        before, task = cursor[0], _numbers(plan.tasks[number])
-        if task[KIND] == DUPLICATES:
-            _duplicates(index, task, sink, cursor)
-        elif task[KIND] == BRUTE:
-            _brute(index, metric, task, sink, cursor, edits, counts, hits)
-        elif task[KIND] == SELF:
-            _join_itself(index, metric, plan, task, sink, cursor, edits, tables, hits)
+def _do(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sink, edits: np.ndarray, tables: tuple,
+        counts: np.ndarray, hits: np.ndarray) -> None:
+    if task[KIND] == DUPLICATES:
+        hand_over_duplicates(index, task, sink)
+    elif task[KIND] == BRUTE:
+        _brute(index, metric, task, sink, edits, counts, hits)
+    elif task[KIND] == SELF:
+        if is_short(index, task):
+            join_itself(index, metric, plan, task, sink, tables, hits)
         else:
-            _join_two(index, metric, plan, task, sink, cursor, edits, tables, hits)
-        sink.counts[number] = cursor[0] - before
+            _join_itself(index, metric, plan, task, sink, edits, tables, hits)
+    elif is_short(index, task):
+        join_two(index, metric, plan, task, sink, edits, tables, hits)
+    else:
+        _join_two(index, metric, plan, task, sink, edits, tables, hits)
 
 
 @njit(cache=True)
-def run_alone(index: Index, metric: Metric, plan: Plan, sink: Sink) -> np.ndarray:
+def _work(index: Index, metric: Metric, plan: Plan, sink: Sink, counter: np.ndarray, rows: int) -> int:
+    """Draw tasks until none is left; return how many were done."""
+    tables = np.empty(1 << table_bits(rows), dtype=np.int32), np.empty(rows, dtype=np.int32)
+    counts, hits = np.empty(TILE, dtype=np.int64), np.empty((HITS, 3), dtype=np.int64)
+    edits, done = np.empty(4 * (metric.cutoff + 2), dtype=np.int64), 0
+    while True:
+        number = atomic_add(counter, 0, 1)
+        if number >= plan.tasks.shape[0]:
+            return done
+        _do(index, metric, plan, _numbers(plan.tasks[number]), sink, edits, tables, counts, hits)
+        done += 1
+
+
+@njit(cache=True)
+def run_alone(index: Index, metric: Metric, plan: Plan, sink: Sink) -> None:
     """Do all tasks in this thread; as `run_together` with one worker."""
-    counter, ends = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
-    ends[0] = _work(index, metric, plan, sink, counter, table_rows(index, plan.tasks), 0)
-    return ends
+    _work(index, metric, plan, sink, np.zeros(1, dtype=np.int64), table_rows(index, plan.tasks))
 
 
 @njit(cache=True, parallel=True)
 def run_together(index: Index, metric: Metric, plan: Plan, sink: Sink, workers: int) -> np.ndarray:
-    """Do all tasks; return where each worker's segment ended, int64 (workers,), past its end if it overflowed."""
-    ends, counter, rows = np.zeros(workers, dtype=np.int64), np.zeros(1, dtype=np.int64), table_rows(index, plan.tasks)
+    """Do all tasks; return how many each worker did."""
+    done, counter, rows = np.zeros(workers, dtype=np.int64), np.zeros(1, dtype=np.int64), table_rows(index, plan.tasks)
     for worker in prange(workers):  # one call: Numba may reorder the statements of a parallel body around calls
-        ends[worker] = _work(index, metric, plan, sink, counter, rows, worker)
-    return ends
+        done[worker] = _work(index, metric, plan, sink, counter, rows)
+    return done
 
 
-def run(index: Index, metric: Metric, plan: Plan, sink: Sink, workers: int) -> np.ndarray:
+def run(index: Index, metric: Metric, plan: Plan, sink: Sink, workers: int) -> None:
     """Do all tasks; as `run_together`, but one worker wakes no thread."""
-    return run_alone(index, metric, plan, sink) if workers == 1 else run_together(index, metric, plan, sink, workers)
+    if workers == 1:
+        run_alone(index, metric, plan, sink)
+    else:
+        run_together(index, metric, plan, sink, workers)
 
 
 @njit(cache=True)

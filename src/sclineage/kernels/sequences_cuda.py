@@ -9,10 +9,10 @@ import numpy as np
 
 from .. import _backend
 from . import sequences_bits as bits
-from . import sequences_cpu as cpu
 from . import sequences_keys as keys
 from . import sequences_metrics as metrics
 from . import sequences_plan as planning
+from . import sequences_sinks as sinks
 from .sequences_keys import KIND, LONG, ROW0, ROW1, SHORT
 from .sequences_metrics import LEVENSHTEIN, TCRDIST, Metric
 from .sequences_pack import Index, Packed
@@ -32,9 +32,9 @@ def cuda_defines() -> dict[str, str]:
     names: dict[Any, str] = {
         bits: "RESIDUE_BITS PER_WORD RESIDUE MAX_EDITS", metrics: "HAMMING LEVENSHTEIN TCRDIST",
         keys: "KIND SHORT LONG GAP BLOCKS WILD MIDDLE LIMIT ROW1 MAP COLUMNS ALIGNED",
-        planning: "SELF NO_FILTER", cpu: "FILL UNITE NEAREST"}
+        planning: "SELF NO_FILTER", sinks: "FILL UNITE NEAREST"}
     numbers = {name: getattr(module, name) for module, given in names.items() for name in given.split()}
-    words = {"LOW": bits.LOW, "MIX": keys.MIX, "EMPTY": cpu.EMPTY}
+    words = {"LOW": bits.LOW, "MIX": keys.MIX, "EMPTY": sinks.EMPTY}
     return {name: f"({value})" for name, value in (numbers | {"TILE_COLUMNS": TILE_COLUMNS}).items()} | {
         name: f"{value}ull" for name, value in words.items()}
 
@@ -144,7 +144,7 @@ def _codes(search: _Search, made: Plan, shifts: dict[str, int]) -> Any:
     xp, room = search.xp, max(FIRST_CODES, 2 * search.packed.n)
     while True:
         codes, cursor = xp.empty(room, dtype=xp.uint64), xp.zeros(1, dtype=xp.uint64)
-        search.run(made, _sink(xp, cpu.FILL, codes=codes, capacity=room, cursor=cursor, **shifts), listed=True)
+        search.run(made, _sink(xp, sinks.FILL, codes=codes, capacity=room, cursor=cursor, **shifts), listed=True)
         found = int(cursor[0])
         if found <= room:
             return codes[:found]
@@ -171,7 +171,7 @@ def components(packed: Packed, metric: Metric) -> np.ndarray:
     """Root of every distinct sequence, int32."""
     search, n = _Search(packed, metric), packed.n_distinct
     parent, labels = search.xp.arange(n, dtype=np.int32), search.xp.empty(n, dtype=np.int32)
-    search.run(_plan(packed, metric), _sink(search.xp, cpu.UNITE, parent=parent), listed=False)
+    search.run(_plan(packed, metric), _sink(search.xp, sinks.UNITE, parent=parent), listed=False)
     if n:
         flatten = _backend.module("components").get_function("flatten")
         flatten((-(-n // BLOCK),), (BLOCK,), (parent, labels, np.int64(n)))
@@ -181,8 +181,8 @@ def components(packed: Packed, metric: Metric) -> np.ndarray:
 def nearest(packed: Packed, metric: Metric, k: int) -> np.ndarray:
     """The k least codes (distance << 32 | neighbour) of every sequence, ascending, uint64 (n * k,)."""
     search = _Search(packed, metric)
-    found = search.xp.full(packed.n * k, cpu.EMPTY, dtype=np.uint64)
-    search.run(_plan(packed, metric), _sink(search.xp, cpu.NEAREST, nearest=found, k=k), listed=True)
+    found = search.xp.full(packed.n * k, sinks.EMPTY, dtype=np.uint64)
+    search.run(_plan(packed, metric), _sink(search.xp, sinks.NEAREST, nearest=found, k=k), listed=True)
     return _backend.to_host(found)
 
 

@@ -175,7 +175,7 @@ def _mismatches(words: np.ndarray, a: Row, b: Row, metric: Metric, gap: int, wor
 
 
 @njit(cache=True)
-def _earlier_gap(words: np.ndarray, a: Row, b: Row, metric: Metric, task: Task) -> bool:
+def earlier_gap(words: np.ndarray, a: Row, b: Row, metric: Metric, task: Task) -> bool:
     """Whether an earlier gap position would report the pair too."""
     first, _ = gap_range(metric, a[3], b[3] - a[3])
     for gap in range(first, task[GAP]):
@@ -200,12 +200,12 @@ def _aligned_task_owns(words: np.ndarray, a: Row, b: Row, metric: Metric, task: 
             differing &= differing - _ONE
     if not is_first_choice(mismatched, task[BLOCKS], task[LIMIT], task[WILD]):
         return False
-    return metric.kind != TCRDIST or not _earlier_gap(words, a, b, metric, task)
+    return metric.kind != TCRDIST or not earlier_gap(words, a, b, metric, task)
 
 
 # --- which task owns a pair: edits ------------------------------------------------------------------------------------
 @njit(cache=True)
-def _pair_of_blocks(first: int, second: int, blocks: int) -> int:
+def pair_of_blocks(first: int, second: int, blocks: int) -> int:
     """The wild pair for edits in two blocks; one block alone takes its right neighbour, the last one its left."""
     if first == second:
         second = first + 1 if first + 1 < blocks else first - 1
@@ -226,7 +226,7 @@ def _owns_swap(words: np.ndarray, a: Row, b: Row, task: Task, block_of: np.ndarr
         return False
     if b[0] > a[0] and _moves(words, b, a, first, last):
         return False
-    return task[WILD] == _pair_of_blocks(block_of[first], block_of[last], task[BLOCKS])
+    return task[WILD] == pair_of_blocks(block_of[first], block_of[last], task[BLOCKS])
 
 
 @njit(cache=True)
@@ -235,12 +235,12 @@ def _owns_one_longer(words: np.ndarray, a: Row, b: Row, cutoff: int, task: Task,
     first, last = _equal_from(words, a, 0, b, 0), a[3] - 1 - _equal_at_end(words, a, b)
     block = block_of[min(first, a[3] - 1)]
     if last < first:
-        wild = 1 << block if cutoff == 1 else _pair_of_blocks(block, block, task[BLOCKS])
+        wild = 1 << block if cutoff == 1 else pair_of_blocks(block, block, task[BLOCKS])
         return task[WILD] == wild and task[MIDDLE] == 0
     if cutoff == 1:
         return False
     second = block_of[last]
-    if task[WILD] != _pair_of_blocks(block, second, task[BLOCKS]):
+    if task[WILD] != pair_of_blocks(block, second, task[BLOCKS]):
         return False
     substitution_first = _equal_from(words, a, first + 1, b, first + 1) >= last - first
     if not substitution_first and not _moves(words, a, b, first, last):
@@ -254,7 +254,7 @@ def _owns_two_longer(words: np.ndarray, a: Row, b: Row, task: Task, block_of: np
     first, rest = _equal_from(words, a, 0, b, 0), a[3] - _equal_at_end(words, a, b)
     block = block_of[min(first, a[3] - 1)]
     second = block_of[min(rest, a[3] - 1)] if rest > first else block
-    return task[WILD] == _pair_of_blocks(block, second, task[BLOCKS]) and _moves(words, a, b, first, rest)
+    return task[WILD] == pair_of_blocks(block, second, task[BLOCKS]) and _moves(words, a, b, first, rest)
 
 
 @njit(cache=True)

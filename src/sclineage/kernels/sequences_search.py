@@ -10,14 +10,14 @@ import numpy as np
 from .. import _backend
 from . import components_cpu
 from . import sequences_cpu as cpu
-from .sequences_cpu import EMPTY, FILL, LOG, NEAREST, UNITE, Sink
 from .sequences_distance import distances_of, pair_distances
 from .sequences_metrics import LEVENSHTEIN, TCRDIST, Metric
 from .sequences_pack import Packed
 from .sequences_plan import Costs, Plan, plan
+from .sequences_sinks import EMPTY, FILL, NEAREST, UNITE, Sink
 
-CODES_LEAST = 1 << 14  # pair codes kept in the first pass, at least
-CODES_SHARE = 8  # else room for this many per sequence (untouched memory is free); beyond, a second pass writes them
+CODES_LEAST = 1 << 14  # room for pair codes at the first try, at least
+CODES_SHARE = 64  # else this many per sequence: untouched memory is free
 TABLE_BYTES = 20  # of a worker's hash table, per row
 TABLE_SHARE = 16  # bytes per sequence that the tables of all workers together may take
 TABLE_LEAST = 1 << 26
@@ -47,43 +47,26 @@ def _workers(packed: Packed, made: Plan) -> int:
     return max(1, min(numba.get_num_threads(), len(made.tasks), budget // (TABLE_BYTES * rows)))
 
 
-def _sink(mode: int, tasks: int, **given: Any) -> Sink:
+def _sink(mode: int, **given: Any) -> Sink:
     empty: dict[str, Any] = {"first_bits": 2, "second_bits": 1, "codes": np.empty(0, dtype=np.uint64),
-             "segments": np.zeros((1, 2), dtype=np.int64), "parent": np.empty(0, dtype=np.int32),
-             "nearest": np.empty(0, dtype=np.uint64), "k": 1}
-    return Sink(mode=mode, counts=np.zeros(tasks, dtype=np.int64), **(empty | given))
+             "parent": np.empty(0, dtype=np.int32), "nearest": np.empty(0, dtype=np.uint64), "k": 1}
+    return Sink(mode=mode, cursor=np.zeros(1, dtype=np.int64), **(empty | given))
 
 
 # --- pairs ------------------------------------------------------------------------------------------------------------
-def _log(packed: Packed, metric: Metric, made: Plan, bits: dict[str, int]) -> np.ndarray | list[int]:
-    """Pair codes, unsorted, if they fit in the log; else how many each task found."""
-    workers = _workers(packed, made)
-    share = max(CODES_LEAST, CODES_SHARE * packed.n) // workers
-    starts = np.arange(workers, dtype=np.int64) * share
-    codes = np.empty(workers * share, dtype=np.uint64)
-    sink = _sink(LOG, len(made.tasks), codes=codes, segments=np.stack([starts, starts + share], axis=1), **bits)
-    ends = cpu.run(packed.index, metric, made, sink, workers)
-    if (ends > starts + share).any():
-        return sink.counts.tolist()
-    del sink
-    used = 0
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        codes[used:used + end - start] = codes[start:end]
-        used += end - start
-    codes.resize(used, refcheck=False)
-    return codes
-
-
 def _codes(packed: Packed, metric: Metric, made: Plan, bits: dict[str, int]) -> np.ndarray:
-    logged = _log(packed, metric, made, bits)
-    if isinstance(logged, np.ndarray):
-        return logged
-    ends = np.cumsum(np.array(logged, dtype=np.int64))
-    codes = np.empty(ends[-1], dtype=np.uint64)
-    segments = np.stack([ends - np.array(logged), ends], axis=1)
-    cpu.run(packed.index, metric, made, _sink(FILL, len(made.tasks), codes=codes, segments=segments, **bits),
-            _workers(packed, made))
-    return codes
+    """Pair codes, unsorted: once into a guessed room, and again into an exact one where that was too small."""
+    room = max(CODES_LEAST, CODES_SHARE * packed.n)
+    while True:
+        sink = _sink(FILL, codes=np.empty(room, dtype=np.uint64), **bits)
+        cpu.run(packed.index, metric, made, sink, _workers(packed, made))
+        codes, found = sink.codes, int(sink.cursor[0])
+        del sink
+        if found <= room:
+            codes.resize(found, refcheck=False)
+            return codes
+        del codes
+        room = found
 
 
 def pairs(packed: Packed, metric: Metric, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -107,7 +90,7 @@ def components(packed: Packed, metric: Metric) -> np.ndarray:
     made = plan(packed.index, metric, costs(metric))
     parent = np.arange(packed.n_distinct, dtype=np.int32)
     with _backend.threads(None):
-        cpu.run(packed.index, metric, made, _sink(UNITE, len(made.tasks), parent=parent), _workers(packed, made))
+        cpu.run(packed.index, metric, made, _sink(UNITE, parent=parent), _workers(packed, made))
         return components_cpu.flatten(parent) if parent.size > ALONE else components_cpu.flatten_alone(parent)
 
 
@@ -116,7 +99,7 @@ def nearest(packed: Packed, metric: Metric, k: int) -> np.ndarray:
     made = plan(packed.index, metric, costs(metric))
     found = np.full(packed.n * k, EMPTY, dtype=np.uint64)
     with _backend.threads(None):
-        cpu.run(packed.index, metric, made, _sink(NEAREST, len(made.tasks), nearest=found, k=k), _workers(packed, made))
+        cpu.run(packed.index, metric, made, _sink(NEAREST, nearest=found, k=k), _workers(packed, made))
     return found
 
 

@@ -1,0 +1,198 @@
+"""Clone assignment: ``mode="scirpy"`` beside scirpy at equal partitions; the posterior mode up to 1e6 cells; first calls.
+
+    python -m benchmarks._runner clones.assign --repeats 1         side by side, equal partitions first
+    python -m benchmarks.clones.assign [--tiny] [--out DIR]        posterior mode, memory, first calls; own processes
+
+Receptors are simulated (`sclineage.simulate.repertoire`, the rates of an ordinary library). Side by side, clocks start
+with the AnnData in hand: scirpy's four calls (`index_chains`, `chain_qc`, `ir_dist`, `define_clonotypes`) against one of
+ours. Posterior mode: from the chain table of one patient to clones, ids and tables; memory is the peak above what the
+process held before the call, less the output, per chain. First calls: a fresh process, from the call to its result,
+with the compiled code in Numba's cache and with an empty cache; imports are listed apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks._runner import RESULTS, Case, Contender, machine
+from benchmarks.clones.neighbors import _held
+from benchmarks.clones.quality import _airr
+from sclineage.clones.api import clones
+from sclineage.clones.normalise import chain_table
+from sclineage.clones.patient import patient_clones
+from sclineage.simulate.repertoire import Rates, Repertoire, simulate_repertoire
+
+NAME = "clones.assign_posterior"
+MODES = (("all", "any"), ("VDJ", "primary_only"))
+SIZES, TINY_SIZES = (10_000, 100_000, 1_000_000), (300, 1000)
+FIRST_CALLS = {
+    "posterior mode, 100 cells": "from benchmarks.clones.assign import small; import sclineage.clones.patient as m; "
+                                 "made = small(); call = lambda: m.patient_clones(*made[0], **made[1])",
+    "neighbour list, 5,000 CDR3": "from benchmarks.clones.repertoire import unique_cdr3; import sclineage as sl; "
+                                  "s = unique_cdr3(5000); call = lambda: sl.tl.receptor_neighbors(s, "
+                                  "metric='levenshtein', cutoff=1, device='cpu')"}
+
+
+@cache
+def _repertoire(n: int) -> Repertoire:
+    return simulate_repertoire(n, seed=1, rates=Rates())
+
+
+# --- side by side -----------------------------------------------------------------------------------------------------
+def _ours(arms: str, dual: str) -> Callable[[Any], np.ndarray]:
+    def run(data: Any) -> np.ndarray:
+        clones(data, mode="scirpy", receptor_arms=arms, dual_ir=dual)
+        return np.asarray(data.obs["clone_id"], dtype=object)
+
+    return run
+
+
+def _scirpy(arms: str, dual: str) -> Callable[[Any], np.ndarray]:
+    def run(data: Any) -> np.ndarray:
+        import scirpy as ir
+
+        data.uns.pop("ir_dist_nt_identity", None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ir.pp.index_chains(data)
+            ir.tl.chain_qc(data)
+            ir.pp.ir_dist(data, metric="identity", sequence="nt")
+            ir.tl.define_clonotypes(data, receptor_arms=arms, dual_ir=dual)
+        labels = data.obs["clone_id"].astype(object)
+        return np.asarray(labels.where(labels.notna(), ""), dtype=object)
+
+    return run
+
+
+def _partition(labels: np.ndarray) -> Mapping[str, np.ndarray]:
+    """Every cell's first fellow; -1 without a clonotype."""
+    codes, unique = pd.factorize(labels)
+    _, first = np.unique(codes, return_index=True)
+    return {"first": np.where(labels == "", -1, first[codes])} if len(unique) else {"first": codes}
+
+
+def cases(*, tiny: bool) -> list[Case]:
+    """The comparison with scirpy."""
+    n = 1000 if tiny else 100_000
+    return [Case(f"scirpy's partition, {arms} / {dual}, {n:,} T cells", "cells", n, lambda: _airr(_repertoire(n)),
+                 [Contender("sclineage", _ours(arms, dual)),
+                  Contender("scirpy", _scirpy(arms, dual),
+                            missing=lambda: None if importlib.util.find_spec("scirpy") else "scirpy is not installed")],
+                 _partition) for arms, dual in MODES]
+
+
+# --- posterior mode ---------------------------------------------------------------------------------------------------
+def _arguments(n: int) -> tuple[tuple[pd.DataFrame], dict[str, Any]]:
+    found = _repertoire(n)
+    return (chain_table(found.records),), {"patient": "P", "sample": found.truth["sample"].to_numpy(), "n_samples": 1}
+
+
+def small() -> tuple[tuple[pd.DataFrame], dict[str, Any]]:
+    """Arguments of `patient_clones` for a first call."""
+    return _arguments(100)
+
+
+def _bytes(result: Any) -> int:
+    tables = (result.cells, result.receptors, result.rates, result.aliases, result.corrected)
+    return int(sum(table.memory_usage(deep=False).sum() for table in tables))
+
+
+def size_of_one(n: int) -> dict[str, float]:
+    """Seconds and memory of the posterior mode, once; the code is loaded before anything is measured."""
+    args, named = _arguments(300)
+    patient_clones(*args, **named)
+    args, named = _arguments(n)
+    _repertoire.cache_clear()
+    Path("/proc/self/clear_refs").write_text("5")
+    before, start = _held("VmRSS"), time.perf_counter()
+    result = patient_clones(*args, **named)
+    seconds = time.perf_counter() - start
+    peak, chains = _held("VmHWM"), len(args[0])
+    return {"n": n, "droplets": named["sample"].size, "chains": chains, "seconds": seconds,
+            "clones": len(result.receptors), "peak_bytes": peak,
+            "bytes_per_chain": (peak - before - _bytes(result)) / chains}
+
+
+def _in_own_process(n: int) -> dict[str, float]:
+    return dict(_python(["-m", "benchmarks.clones.assign", "--one", str(n)], os.environ))
+
+
+def _python(arguments: list[str], environment: Mapping[str, str]) -> Any:
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False,
+                          cwd=Path(__file__).parents[2], env=dict(environment))
+    if done.returncode:
+        raise RuntimeError(f"{arguments}:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def first_calls(*, tiny: bool) -> list[dict[str, Any]]:
+    """Seconds of the first call in a fresh process, with a full and (unless tiny) with an empty cache."""
+    rows = []
+    for name, setup in FIRST_CALLS.items():
+        code = (f"import json, time; t = time.perf_counter(); {setup}; u = time.perf_counter(); call(); "
+                "print(json.dumps([u - t, time.perf_counter() - u]))")
+        _python(["-c", code], os.environ)
+        imports, cached = _python(["-c", code], os.environ)
+        with tempfile.TemporaryDirectory() as folder:
+            empty = None if tiny else _python(["-c", code], os.environ | {"NUMBA_CACHE_DIR": folder})[1]
+        rows.append({"call": name, "imports_and_inputs_s": imports, "cached_s": cached, "empty_cache_s": empty})
+    return rows
+
+
+def table(record: Mapping[str, Any]) -> str:
+    """Markdown of a record."""
+    facts = record["machine"]
+    lines = [f"# {NAME}", "", f"{facts['cpu']}, {facts['cores']} cores; load at the start {facts['load']:.1f}; one call "
+             "in a process per row, code compiled and loaded before.", ""]
+    lines += ["**Tiny inputs: the times mean nothing.**", ""] if record["tiny"] else []
+    lines += ["## Posterior mode, one patient", "", "| T cells | droplets | chains | clones | seconds | process peak MB "
+              "| bytes per chain beside input and output |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    lines += [f"| {r['n']:,} | {r['droplets']:,} | {r['chains']:,} | {r['clones']:,} | {r['seconds']:.3g} | "
+              f"{r['peak_bytes'] / 1e6:.0f} | {r['bytes_per_chain']:.0f} |" for r in record["rows"]]
+    lines += ["", "## First call of a process", "", "| call | seconds, code in the cache | seconds, empty cache | "
+              "imports and inputs before |", "| --- | --- | --- | --- |"]
+    lines += [f"| {r['call']} | {r['cached_s']:.3g} | "
+              f"{'not measured' if r['empty_cache_s'] is None else format(r['empty_cache_s'], '.3g')} | "
+              f"{r['imports_and_inputs_s']:.3g} |" for r in record["first_calls"]]
+    return "\n".join([*lines, ""])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure the posterior mode and first calls, print the table, write it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    if given.one:
+        print(json.dumps(size_of_one(given.one)))
+        return 0
+    record = {"benchmark": NAME, "tiny": given.tiny, "machine": machine(),
+              "rows": [_in_own_process(n) for n in (TINY_SIZES if given.tiny else SIZES)],
+              "first_calls": first_calls(tiny=given.tiny)}
+    print(table(record))
+    out = given.out or (None if given.tiny else RESULTS)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / f"{NAME}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        (out / f"{NAME}.md").write_text(table(record) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

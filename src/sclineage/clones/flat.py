@@ -1,0 +1,122 @@
+"""Columns of scirpy's AIRR array as flat NumPy arrays, without a Python object per chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+_BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True)
+class Words:
+    """A column of strings, numbered in the order in which they first appear.
+
+    Attributes
+    ----------
+    codes
+        int64 (n,): number of the string, -1 where it is missing.
+    texts
+        object (distinct,): the strings.
+    """
+
+    codes: np.ndarray
+    texts: np.ndarray
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Strings of the rows, ``""`` for a row of -1 and where the string is missing; object."""
+        codes = np.append(self.codes, -1)[rows]
+        return np.append(self.texts, np.array([""], dtype=object))[codes]
+
+
+@njit(cache=True)
+def _number(content: np.ndarray, start: np.ndarray, end: np.ndarray, present: np.ndarray, table: np.ndarray,
+            codes: np.ndarray) -> np.ndarray:
+    """Number byte strings by first appearance; return the row in which each appeared. `table`: -1, a power of two."""
+    firsts, found, mask = np.empty(codes.size, dtype=np.int64), 0, table.size - 1
+    for row in range(codes.size):
+        codes[row] = -1
+        if not present[row]:
+            continue
+        key, length = _BASIS, end[row] - start[row]
+        for at in range(start[row], end[row]):
+            key = (key ^ np.uint64(content[at])) * _PRIME
+        place = np.int64((key * _SPREAD) >> np.uint64(32)) & mask
+        while codes[row] < 0:
+            code = table[place]
+            if code < 0:
+                table[place] = codes[row] = found
+                firsts[found] = row
+                found += 1
+                continue
+            other = start[firsts[code]]
+            same = end[firsts[code]] - other == length
+            at = 0
+            while same and at < length:
+                same = content[other + at] == content[start[row] + at]
+                at += 1
+            if same:
+                codes[row] = code
+            place = (place + 1) & mask
+    return firsts[:found]
+
+
+def _flat(airr: Any, name: str) -> Any:
+    import awkward as ak
+
+    return ak.flatten(airr[name], axis=1)
+
+
+def words(airr: Any, name: str) -> Words:
+    """A column of strings (see `Words`); all missing where the array has no such column."""
+    import awkward as ak
+
+    n = int(ak.sum(ak.num(airr, axis=1))) if len(airr) else 0
+    if n == 0 or name not in ak.fields(airr):
+        return Words(np.full(n, -1, np.int64), np.zeros(0, object))
+    column = _flat(airr, name)
+    present = ~ak.to_numpy(ak.is_none(column))
+    if not present.any():
+        return Words(np.full(n, -1, np.int64), np.zeros(0, object))
+    layout = ak.to_packed(ak.fill_none(column, "")).layout
+    if not hasattr(layout, "offsets"):  # not strings alone
+        texts, codes = np.unique(np.array(list(map(str, ak.to_list(column)))), return_inverse=True)
+        return Words(np.where(present, codes, -1), texts.astype(object))
+    offsets, content = np.asarray(layout.offsets.data, np.int64), np.asarray(layout.content.data)
+    table = np.full(1 << int(2 * n).bit_length(), -1, np.int64)
+    codes = np.empty(n, np.int64)
+    firsts = _number(content, offsets[:-1], offsets[1:], present, table, codes)
+    whole = content.tobytes()
+    spans = zip(offsets[firsts].tolist(), offsets[firsts + 1].tolist(), strict=True)
+    return Words(codes, np.array([*(whole[a:b].decode() for a, b in spans), None], dtype=object)[:-1])
+
+
+def numbers(airr: Any, name: str) -> np.ndarray:
+    """A column of numbers, float64 (n,), 0 where it is missing."""
+    import awkward as ak
+
+    if name not in ak.fields(airr):
+        return np.zeros(int(ak.sum(ak.num(airr, axis=1))) if len(airr) else 0)
+    values = ak.to_numpy(ak.fill_none(_flat(airr, name), 0))
+    return np.asarray(values, dtype=np.float64)
+
+
+def flags(airr: Any, name: str, *, missing: bool) -> np.ndarray:
+    """A column of truth values, bool (n,)."""
+    import awkward as ak
+
+    if name not in ak.fields(airr):
+        return np.full(numbers(airr, name).size, missing)
+    return np.asarray(ak.to_numpy(ak.fill_none(_flat(airr, name), missing)), dtype=bool)
+
+
+def cells(airr: Any) -> np.ndarray:
+    """Cell of every chain, int64 (n,)."""
+    import awkward as ak
+
+    counts = ak.to_numpy(ak.num(airr, axis=1)) if len(airr) else np.zeros(0, np.int64)
+    return np.repeat(np.arange(len(airr)), counts)
