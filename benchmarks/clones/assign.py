@@ -1,11 +1,11 @@
-"""Clone assignment: ``mode="scirpy"`` beside scirpy at equal partitions; the posterior mode up to 1e6 cells; first calls.
+"""Clone assignment: ``mode="scirpy"`` beside scirpy at equal partitions; posterior mode up to 1e6 cells; first calls.
 
     python -m benchmarks._runner clones.assign --repeats 1         side by side, equal partitions first
     python -m benchmarks.clones.assign [--tiny] [--out DIR]        posterior mode, memory, first calls; own processes
 
 Receptors are simulated (`sclineage.simulate.repertoire`, the rates of an ordinary library). Side by side, clocks start
-with the AnnData in hand: scirpy's four calls (`index_chains`, `chain_qc`, `ir_dist`, `define_clonotypes`) against one of
-ours. Posterior mode: from the chain table of one patient to clones, ids and tables; memory is the peak above what the
+with the AnnData in hand: scirpy's four calls (`index_chains`, `chain_qc`, `ir_dist`, `define_clonotypes`) against one
+of ours. Posterior mode: from the chain table of one patient to clones, ids and tables; memory: the peak above what the
 process held before the call, less the output, per chain. First calls: a fresh process, from the call to its result,
 with the compiled code in Numba's cache and with an empty cache; imports are listed apart.
 """
@@ -157,8 +157,8 @@ def first_calls(*, tiny: bool) -> list[dict[str, Any]]:
 def table(record: Mapping[str, Any]) -> str:
     """Markdown of a record."""
     facts = record["machine"]
-    lines = [f"# {NAME}", "", f"{facts['cpu']}, {facts['cores']} cores; load at the start {facts['load']:.1f}; one call "
-             "in a process per row, code compiled and loaded before.", ""]
+    lines = [f"# {NAME}", "", f"{facts['cpu']}, {facts['cores']} cores; load at the start {facts['load']:.1f}; one "
+             "call in a process per row, code compiled and loaded before.", ""]
     lines += ["**Tiny inputs: the times mean nothing.**", ""] if record["tiny"] else []
     lines += ["## Posterior mode, one patient", "", "| T cells | droplets | chains | clones | seconds | process peak MB "
               "| bytes per chain beside input and output |", "| --- | --- | --- | --- | --- | --- | --- |"]
