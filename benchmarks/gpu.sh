@@ -84,6 +84,8 @@ fi
 for name in $names; do
     step "bench-$name" 75 "$python" -m benchmarks._runner "$name" "${flags[@]}" --out "$results"
 done
+[ "${1:-}" = --shim ] ||  # has a test of its own through the shim
+    step bench-clones.neighbors_cuda 75 "$python" -m benchmarks.clones.neighbors_cuda --out "$results"
 
 if [ "$sanitizer" = yes ]; then  # the edge cases of the tests, as far as the time goes
     check memcheck-tests memcheck "$python" -m pytest "${tests[@]}" -q -x -p no:cacheprovider \

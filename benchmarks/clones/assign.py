@@ -160,8 +160,9 @@ def table(record: Mapping[str, Any]) -> str:
     lines = [f"# {NAME}", "", f"{facts['cpu']}, {facts['cores']} cores; load at the start {facts['load']:.1f}; one "
              "call in a process per row, code compiled and loaded before.", ""]
     lines += ["**Tiny inputs: the times mean nothing.**", ""] if record["tiny"] else []
-    lines += ["## Posterior mode, one patient", "", "| T cells | droplets | chains | clones | seconds | process peak MB "
-              "| bytes per chain beside input and output |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    lines += ["## Posterior mode, one patient", "",
+              "| T cells | droplets | chains | clones | seconds | peak MB | bytes per chain beside input and output |",
+              "| --- | --- | --- | --- | --- | --- | --- |"]
     lines += [f"| {r['n']:,} | {r['droplets']:,} | {r['chains']:,} | {r['clones']:,} | {r['seconds']:.3g} | "
               f"{r['peak_bytes'] / 1e6:.0f} | {r['bytes_per_chain']:.0f} |" for r in record["rows"]]
     lines += ["", "## First call of a process", "", "| call | seconds, code in the cache | seconds, empty cache | "

@@ -287,12 +287,16 @@ def conform(frame: pd.DataFrame, table: str) -> pd.DataFrame:
 
 def _cast(values: pd.Series, column: Column) -> pd.Series:
     if column.dtype == "str":
-        out = values.astype(object).where(values.notna(), "").map(str).astype(object)
+        out = values.astype(object)
+        if pd.api.types.infer_dtype(values, skipna=False) != "string":
+            out = out.where(values.notna(), "").map(str).astype(object)
         if column.words:
             unknown = sorted(set(out) - set(column.words) - {""})
             if unknown:
                 raise ValueError(f"column {column.name!r}: {unknown} outside its words {column.words}")
         return out
+    if column.dtype == "int" and values.dtype.kind in "iu":
+        return values.astype("Int64")
     if column.dtype == "int":
         numbers = pd.to_numeric(values.astype(object).where(values.notna(), None))
         return numbers.astype("Float64").round().astype("Int64")

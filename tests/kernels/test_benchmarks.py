@@ -117,3 +117,19 @@ def test_gpu_script_is_whole() -> None:
                               capture_output=True, text=True, check=False)
         assert done.returncode == 2
         assert "no CUDA device" in done.stderr
+
+
+def test_the_device_benchmark_of_neighbour_lists_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.clones import neighbors_cuda
+    from tests.kernels import shim
+
+    if not shim.available():
+        pytest.skip("no g++")
+    with pytest.raises(_runner.NotMeasuredError):
+        monkeypatch.setattr(_backend, "cuda_available", lambda: False)
+        neighbors_cuda.main(["--tiny"])
+    shim.install(monkeypatch)
+    got = neighbors_cuda.measure((150, 300))
+    assert [row["checked_against_cpu"] for row in got["search"]] == [True] * 5 + [False] * 5
+    lengths = np.array([len(s) for s in neighbors_cuda.unique_cdr3(300, seed=1)[:150]])
+    assert got["brute"][0]["tested"] == sum(int(n * (n - 1) // 2) for n in np.bincount(lengths))

@@ -232,16 +232,21 @@ def _table(found: _Receptors, label: np.ndarray, names: np.ndarray, patient: np.
     rows = np.flatnonzero(label >= 0)
     if rows.size == 0:
         return _schema.empty("receptors")
-    patients, of = np.unique(patient.astype(str), return_inverse=True)
+    of, patients = pd.factorize(patient, sort=True)
     junction = found.columns["junction"].codes
     vj, vdj = found.first[:, 0], found.first[:, 2]
     missing = (_at(junction, vj) < 0).astype(np.int64) + (_at(junction, vdj) < 0)
-    text = names[label[rows]].astype(str)
-    group = np.unique(of[rows] * names.size + np.unique(text, return_inverse=True)[1], return_inverse=True)[1]
-    order = np.lexsort((barcode[rows].astype(str), missing[rows], group))
+    group = np.unique(of[rows] * names.size + label[rows], return_inverse=True)[1]
+    best = np.full(group.max() + 1, 2)
+    np.minimum.at(best, group, missing[rows])
+    lead = np.flatnonzero(missing[rows] == best[group])
+    tied = lead[np.bincount(group[lead])[group[lead]] > 1]
+    rank = np.zeros(rows.size, np.int64)
+    rank[tied[np.argsort(barcode[rows[tied]].astype(str), kind="stable")]] = np.arange(tied.size)
+    order = lead[np.lexsort((rank[lead], group[lead]))]
     first = rows[order[np.flatnonzero(np.diff(group[order], prepend=-1))]]
     return pd.DataFrame({
-        "patient": patients[of[first]].astype(object), "clone_id": names[label[first]],
+        "patient": np.asarray(patients, dtype=object)[of[first]], "clone_id": names[label[first]],
         **{f"trb_{short}": found.columns[name].take(vdj[first]) for short, name in
            (("junction", "junction"), ("junction_aa", "junction_aa"), ("v", "v_call"), ("j", "j_call"))},
         **{f"tra_{short}": found.columns[name].take(vj[first]) for short, name in

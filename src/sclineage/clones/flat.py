@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numba import njit
 
 _BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
@@ -78,21 +79,34 @@ def words(airr: Any, name: str) -> Words:
     n = int(ak.sum(ak.num(airr, axis=1))) if len(airr) else 0
     if n == 0 or name not in ak.fields(airr):
         return Words(np.full(n, -1, np.int64), np.zeros(0, object))
-    column = _flat(airr, name)
-    present = ~ak.to_numpy(ak.is_none(column))
-    if not present.any():
-        return Words(np.full(n, -1, np.int64), np.zeros(0, object))
-    layout = ak.to_packed(ak.fill_none(column, "")).layout
-    if not hasattr(layout, "offsets"):  # not strings alone
-        texts, codes = np.unique(np.array(list(map(str, ak.to_list(column)))), return_inverse=True)
-        return Words(np.where(present, codes, -1), texts.astype(object))
-    offsets, content = np.asarray(layout.offsets.data, np.int64), np.asarray(layout.content.data)
-    table = np.full(1 << int(2 * n).bit_length(), -1, np.int64)
-    codes = np.empty(n, np.int64)
-    firsts = _number(content, offsets[:-1], offsets[1:], present, table, codes)
+    found = _spans(_flat(airr, name).layout)
+    if found is None:  # not strings alone
+        column = pd.Series(ak.to_list(_flat(airr, name)), dtype=object)
+        codes, texts = pd.factorize(column.where(column.isna(), column.astype(str)))
+        return Words(codes.astype(np.int64), np.asarray(texts, dtype=object))
+    content, start, end, present = found
+    table, codes = np.full(1 << int(2 * n).bit_length(), -1, np.int64), np.empty(n, np.int64)
+    firsts = _number(content, start, end, present, table, codes)
     whole = content.tobytes()
-    spans = zip(offsets[firsts].tolist(), offsets[firsts + 1].tolist(), strict=True)
+    spans = zip(start[firsts].tolist(), end[firsts].tolist(), strict=True)
     return Words(codes, np.array([*(whole[a:b].decode() for a, b in spans), None], dtype=object)[:-1])
+
+
+def _spans(layout: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
+    """Bytes of a column of strings, and start, end and presence of every one; None if it holds something else."""
+    index = None
+    if layout.is_option or layout.is_indexed:
+        layout = layout if hasattr(layout, "index") else layout.to_IndexedOptionArray64()
+        index, layout = np.asarray(layout.index.data, np.int64), layout.content
+    if not layout.is_list or layout.parameter("__array__") != "string":
+        return None
+    start, end = (np.ascontiguousarray(ends.data, np.int64) for ends in (layout.starts, layout.stops))
+    content = np.ascontiguousarray(layout.content.data)
+    if index is None:
+        return content, start, end, np.ones(start.size, bool)
+    if start.size == 0:
+        return content, np.zeros(index.size, np.int64), np.zeros(index.size, np.int64), np.zeros(index.size, bool)
+    return content, start[index], end[index], index >= 0
 
 
 def numbers(airr: Any, name: str) -> np.ndarray:

@@ -13,8 +13,22 @@ from numba import njit
 
 from .sequences_bits import PER_WORD, RESIDUE, RESIDUE_BITS, leading_zeros, merged, occupied, popcount, trailing_zeros
 from .sequences_distance import distance, earlier_gap, field_range, is_first_choice, pair_of_blocks
-from .sequences_keys import ALIGNED, BLOCKS, GAP, LIMIT, LONG, MAP, MIDDLE, ROW0, ROW1, SHORT, WILD, Task, fill_masks
-from .sequences_keys import table_bits
+from .sequences_keys import (
+    ALIGNED,
+    BLOCKS,
+    GAP,
+    LIMIT,
+    LONG,
+    MAP,
+    MIDDLE,
+    ROW0,
+    ROW1,
+    SHORT,
+    WILD,
+    Task,
+    fill_masks,
+    table_bits,
+)
 from .sequences_metrics import COSTS, TCRDIST, Metric
 from .sequences_pack import Index
 from .sequences_plan import Plan
@@ -133,7 +147,8 @@ def _ownership(task: Task) -> np.ndarray:
 def _owned(first: np.uint64, second: np.uint64, wild: np.ndarray, owned: np.ndarray, limit: int) -> bool:
     chosen = 0
     for row in range(limit):
-        chosen |= np.int64((first & wild[row, 0]) | (second & wild[row, 1]) != _ZERO) << row
+        if (first & wild[row, 0]) | (second & wild[row, 1]) != _ZERO:
+            chosen |= 1 << row
     return owned[chosen]
 
 
@@ -227,7 +242,7 @@ def join_aligned(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sin
 
 
 @njit(cache=True)
-def _build(index: Index, task: Task, kept_0: np.uint64, kept_1: np.uint64, merging: bool, head: np.ndarray,
+def _build(index: Index, task: Task, kept_0: np.uint64, kept_1: np.uint64, merging: int, head: np.ndarray,
            following: np.ndarray) -> None:
     """Chain the rows of the shorter group by the bucket of their keys."""
     words, n = index.words, index.counts[task[SHORT]]
@@ -243,7 +258,7 @@ def _build(index: Index, task: Task, kept_0: np.uint64, kept_1: np.uint64, mergi
 
 # --- edits ------------------------------------------------------------------------------------------------------------
 @njit(cache=True)
-def _swap(a: tuple, b: tuple, task: Task, block_of: np.ndarray, later: bool) -> int:
+def _swap(a: tuple, b: tuple, task: Task, block_of: np.ndarray, later: int) -> int:
     """Equal lengths, one residue of b gone and one inserted further on; substitutions alone belong to other tasks."""
     d_0, d_1 = a[0] ^ b[0], a[1] ^ b[1]
     first, last = _lowest(d_0, d_1), _highest(d_0, d_1)
@@ -291,7 +306,7 @@ def _two_longer(a: tuple, b: tuple, length: int, task: Task, block_of: np.ndarra
 
 @njit(cache=True)
 def _edit_distance(a: tuple, b: tuple, length: int, difference: int, cutoff: int, task: Task, block_of: np.ndarray,
-                   later: bool) -> int:
+                   later: int) -> int:
     """Distance of a sequence and one that is no shorter, if this task owns the pair; else -1. See `owns`."""
     if difference == 0:
         return _swap(a, b, task, block_of, later)

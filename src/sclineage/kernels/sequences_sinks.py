@@ -84,7 +84,7 @@ def _take(sink: Sink, left: np.ndarray, right: np.ndarray, gap: int) -> None:
                 push_nearest(sink.nearest, sink.k, first, np.uint64(gap) << np.uint64(32) | np.uint64(second))
                 push_nearest(sink.nearest, sink.k, second, np.uint64(gap) << np.uint64(32) | np.uint64(first))
         return
-    place = _reserve(sink, np.int64(left.size) * np.int64(right.size))
+    place = _reserve(sink, left.size * right.size)
     if place < 0:
         return
     for first in left:
