@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import awkward as ak
@@ -143,6 +144,24 @@ def test_molecules_replace_the_matrix_where_they_were_counted(two) -> None:
     assert found.counts[:60, 0].tolist() == [i % 4 for i in range(60)]
     assert found.from_molecules[:, 0].tolist() == [True] * 60 + [False] * 60
     assert found.assessed.all()
+
+
+def test_a_reference_that_the_chemistry_cannot_see_is_noted(two) -> None:
+    """What our own counting wrote beside its table reaches the sample table; features that can be seen do not."""
+    folder, one, other = two
+    mine = folder / "count"
+    mine.mkdir()
+    cells = barcodes(60)
+    both = pd.concat([molecules(cells, "carA"), molecules(cells, "WPRE").assign(umi="CCCC")])
+    write(mine / "molecules.tsv", both, sep="\t")
+    record = {"made_by": "sclineage count", "constructs_unseen": ["carA", "carB"]}
+    (mine / "run.json").write_text(json.dumps(record))
+    rows = sheet(folder, one | {"molecules": "count/molecules.tsv"}, other | {"car": "none"})
+    for car, seen in (("carA", "false"), ("carA+WPRE", "")):
+        mdata = read_patient(rows, car=car)
+        assert mdata.uns["sclineage"]["samples"]["segment_seen"].tolist()[0] == seen
+    (mine / "run.json").write_text("{")
+    refused(rows, str(mine / "run.json"), "no JSON", car="carA")
 
 
 def test_a_feature_only_in_molecules_is_not_assessed_elsewhere(two) -> None:

@@ -92,9 +92,18 @@ def load_patient(rows: pd.DataFrame, car: Constructs, virus: Mapping[str, VirusS
     final = named({name: s.tables for name, s in samples.items()})
     for name, sample in samples.items():
         sample.tables = final[name]
+        _note_unseen(sample)
         guard(_require_one_table_per_feature, sample)
         guard(require_car, sample)
     return samples
+
+
+def _note_unseen(sample: Sample) -> None:
+    """Note it where the reference that the molecules were counted on cannot see the CAR in this chemistry."""
+    wanted = {f for features in (sample.constructs or {}).values() for f in features}
+    if wanted and wanted <= {f for table in sample.tables for f in table.unseen}:
+        sample.facts["segment_seen"] = "false"
+        sample.notes.append(f"{sample.name}: the library's chemistry cannot see the counted part of the CAR")
 
 
 def _all_features(rows: pd.DataFrame, car: Constructs) -> list[str]:

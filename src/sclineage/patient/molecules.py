@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,12 +32,15 @@ class MoleculeTable:
         Columns barcode, feature (text) and n (int64): distinct molecules; each (barcode, feature) once.
     features
         What was looked for, as far as the file says; features without a molecule included.
+    unseen
+        Those of them that the library's chemistry cannot see in the reference used, by our own ``run.json`` beside.
     """
 
     file: Path
     name: str
     counts: pd.DataFrame
     features: tuple[str, ...]
+    unseen: tuple[str, ...] = ()
 
 
 def read_molecules(path: str | Path, *, name: str = "", wanted: Pick | None = None) -> MoleculeTable:
@@ -76,7 +80,8 @@ def read_molecules(path: str | Path, *, name: str = "", wanted: Pick | None = No
                          place=f"line {int(np.argmax(empty)) + first_line}")
     distinct = rows.drop_duplicates(["barcode", "umi", "feature"])
     counts = distinct.groupby(["barcode", "feature"], sort=True).size().rename("n").reset_index()
-    return MoleculeTable(path, name, counts, tuple(sorted({*_declared(path), *counts["feature"]}, key=natural)))
+    features = tuple(sorted({*_declared(path), *counts["feature"]}, key=natural))
+    return MoleculeTable(path, name, counts, features, _unseen(path, features))
 
 
 def _text_rows(path: Path) -> tuple[pd.DataFrame, int]:
@@ -104,6 +109,19 @@ def _declared(path: Path) -> list[str]:
 
     with open_h5(beside) as file, reading(beside):
         return [str(v) for v in read_elem(file["var"]).index]
+
+
+def _unseen(path: Path, features: Sequence[str]) -> tuple[str, ...]:
+    """Features whose constructs all lie out of reach of the chemistry, from the ``run.json`` beside our own table."""
+    beside = path.parent / "run.json"
+    if path.name.split(".")[0] != "molecules" or not beside.exists():
+        return ()
+    try:
+        record = json.loads(beside.read_text(encoding="utf-8"))
+    except ValueError:
+        raise InputError(beside, "it is no JSON", "count the sample again, or move the file away") from None
+    out_of_reach = set(record.get("constructs_unseen", ())) if record.get("made_by") == "sclineage count" else set()
+    return tuple(f for f in features if set(f.split("_or_")) <= out_of_reach)
 
 
 def _molecule_info(path: Path, name: str, wanted: Pick | None) -> MoleculeTable:
@@ -156,4 +174,5 @@ def _renamed(table: MoleculeTable, features: Iterable[str]) -> MoleculeTable:
     else:
         names = {f: f"{table.name}_{f}" for f in all_features}
     counts = table.counts.assign(feature=table.counts["feature"].map(names))
-    return MoleculeTable(table.file, table.name, counts, tuple(names.values()) or (table.name,))
+    return MoleculeTable(table.file, table.name, counts, tuple(names.values()) or (table.name,),
+                         tuple(names[f] for f in table.unseen))
