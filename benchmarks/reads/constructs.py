@@ -186,6 +186,13 @@ def _recall_row(targets: Targets, construct: str, segment: str, feature: np.ndar
             "CAR of unique": int(is_car(targets)[own].sum())}
 
 
+def with_receptors(targets: Targets, genes: Sequence[bytes], n: int, seed: int) -> dict[str, Any]:
+    """Receptor genes as decoys too: reads of those genes, and the recall of reads that are still unique in full."""
+    row = _negative(targets, "T and B cell receptor genes of the genome, as decoys", genes, n // 10, seed + 4)
+    totals = [r for r in recall(targets, n // 20, seed + 100) if r["segment"] == "all"]
+    return {"negative": row, "unique_recall": [sum(r[k] for r in totals) for k in ("CAR of unique", "n unique")]}
+
+
 def native_tail(targets: Targets, n: int, seed: int) -> dict[str, Any]:
     """Reads of axi-cel's CD28 and CD3 zeta parts that touch no junction: none may count."""
     target = next(t for t in targets.targets if t.name == "axi-cel")
@@ -213,8 +220,8 @@ def _time(clock: Callable[[], float], run: Callable[[], object]) -> float:
 
 
 # --- the record ------------------------------------------------------------------------------------------------------
-def load(data: Path, products: dict[str, str], scratch: Path) -> Targets:
-    """The products under their own names, with the homologues as decoys."""
+def load(data: Path, products: dict[str, str], scratch: Path, *more: Path) -> Targets:
+    """The products under their own names, with the homologues (and `more`) as decoys."""
     folder, paths, annotations = data / "car-constructs", [], []
     for name, files in products.items():
         fasta, gtf = files.split()
@@ -222,7 +229,7 @@ def load(data: Path, products: dict[str, str], scratch: Path) -> Targets:
         paths.append(scratch / f"{name.replace(' ', '-')}.fasta")
         paths[-1].write_text(f">{name.replace(' ', '-')}\n{sequence}\n")
         annotations.append(folder / gtf)
-    return load_targets(paths, gtf=annotations, decoys=folder / HOMOLOGUES)
+    return load_targets(paths, gtf=annotations, decoys=[folder / HOMOLOGUES, *more])
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -245,7 +252,7 @@ def _shares(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def page(record: dict[str, Any]) -> str:
     """Markdown of the record."""
     facts = record["machine"]
-    total = record["unique_recall"]
+    total, wide = record["unique_recall"], record["receptor_decoys"]
     rates = [{"reads": name, **{k: f"{v / 1e6:.1f} M/s" for k, v in found.items()}}
              for name, found in record["speed"].items()]
     return "\n\n".join([
@@ -256,7 +263,9 @@ def page(record: dict[str, Any]) -> str:
         "## Reads that no CAR made", table(record["negatives"]),
         f"## Reads that a CAR made\n\nReads unique in full, all constructs: {total[0]:,} of {total[1]:,} called CAR "
         f"({100 * total[0] / total[1]:.2f} %).", table(_shares(record["recall"])),
-        "## Vectors (a target set of their own)", table(_shares(record["vectors"])),
+        f"With the receptor genes of the genome as decoys too: {wide['negative']['CAR']} CAR in "
+        f"{wide['negative']['n']:,} of their reads; reads unique in full: {wide['unique_recall'][0]:,} of "
+        f"{wide['unique_recall'][1]:,} called CAR.", "## Vectors (a target set of their own)", table(_shares(record["vectors"])),
         "## Speed of one thread, reads without a CAR", table(rates)]) + "\n"
 
 
@@ -272,6 +281,8 @@ def main() -> None:
     scratch = given.out / ".reads_constructs"
     scratch.mkdir(parents=True, exist_ok=True)
     targets, vectors = load(data, CONSTRUCTS, scratch), load(data, VECTORS, scratch)
+    receptors = data / "human-reference-small" / "hg38_bcrtcr_genes.fa.gz"
+    wider = load(data, CONSTRUCTS, scratch, receptors)
     rows = recall(targets, given.reads // 20, given.seed + 100)
     tail = native_tail(targets, given.reads // 20, given.seed + 200)
     totals = [r for r in rows if r["segment"] == "all"]
@@ -282,6 +293,7 @@ def main() -> None:
         "k": targets.index.k, "seed": given.seed, "machine": facts, "features": targets.features,
         "negatives": [*negatives(targets, data, given.reads, given.seed), tail], "recall": rows,
         "unique_recall": [sum(r["CAR of unique"] for r in totals), sum(r["n unique"] for r in totals)],
+        "receptor_decoys": with_receptors(wider, _sequences(receptors), given.reads, given.seed),
         "vectors": recall(vectors, given.reads // 20, given.seed + 300),
         "speed": {"random": speed(targets, some), "real PBMC": speed(targets, real)}}
     for file in scratch.iterdir():
