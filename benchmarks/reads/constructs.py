@@ -265,7 +265,8 @@ def page(record: dict[str, Any]) -> str:
         f"({100 * total[0] / total[1]:.2f} %).", table(_shares(record["recall"])),
         f"With the receptor genes of the genome as decoys too: {wide['negative']['CAR']} CAR in "
         f"{wide['negative']['n']:,} of their reads; reads unique in full: {wide['unique_recall'][0]:,} of "
-        f"{wide['unique_recall'][1]:,} called CAR.", "## Vectors (a target set of their own)", table(_shares(record["vectors"])),
+        f"{wide['unique_recall'][1]:,} called CAR.",
+        "## Vectors (a target set of their own)", table(_shares(record["vectors"])),
         "## Speed of one thread, reads without a CAR", table(rates)]) + "\n"
 
 

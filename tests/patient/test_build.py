@@ -164,6 +164,18 @@ def test_a_reference_that_the_chemistry_cannot_see_is_noted(two) -> None:
     refused(rows, str(mine / "run.json"), "no JSON", car="carA")
 
 
+def test_molecules_of_either_construct_are_not_left_out(two) -> None:
+    folder, one, other = two
+    cells = barcodes(60)
+    parts = [molecules(cells, f).assign(umi=u) for f, u in (("A", "AAAA"), ("B", "CCCC"), ("A_or_B", "GGGG"),
+                                                            ("A:shared", "TTTT"))]
+    write(folder / "mol.tsv", pd.concat(parts), sep="\t")
+    rows = sheet(folder, one | {"molecules": "mol.tsv"}, other | {"car": "none"})
+    refused(rows, "mol.tsv", "molecules of 'A_or_B' are of 'A' or another construct", "--car A,B,A_or_B", car="A")
+    refused(rows, "mol.tsv", "human genes have too; name 'A'", car="A:shared")
+    assert list(read_patient(rows, car="A,B,A_or_B").uns["sclineage"]["car_features"]) == ["A", "A_or_B", "B"]
+
+
 def test_a_feature_only_in_molecules_is_not_assessed_elsewhere(two) -> None:
     folder, one, other = two
     write(folder / "mol.tsv", molecules(barcodes(60), "3"), sep="\t")

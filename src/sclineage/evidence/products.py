@@ -17,6 +17,10 @@ SHARE, MIN_UMI = 0.9, 2  # share of the specific UMIs that names a construct, an
 
 
 def _name(counts: np.ndarray, constructs: tuple[str, ...], least: int) -> str:
+    """The construct that has nearly all UMIs; those that fit several constructs (``A_or_B``) name none."""
+    parts = [name.split("_or_") for name in constructs]
+    joint = np.array([len(p) > 1 and set(p) <= set(constructs) for p in parts])
+    counts = np.where(joint, 0, counts)
     total = counts.sum()
     best = int(np.argmax(counts))
     return constructs[best] if total >= least and counts[best] >= SHARE * total else UNRESOLVED

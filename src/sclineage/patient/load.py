@@ -201,7 +201,8 @@ def require_car(sample: Sample) -> None:
     Raises
     ------
     InputError
-        A feature is absent (nearest names given), ambiguous, or the id of a human gene.
+        A feature is absent (nearest names given), ambiguous, the id of a human gene, or holds sequence that human genes
+        have too; molecules that fit a construct and another one equally are left out.
     """
     if sample.constructs is None or (sample.gex is None and not sample.tables):
         return
@@ -212,6 +213,22 @@ def require_car(sample: Sample) -> None:
         ids = list(genes.loc[genes["name"] == feature, "gene_ids"])
         if feature not in counted:
             _require_car_feature(source, feature, ids, [*genes["name"], *sorted(counted)])
+    for table in sample.tables:
+        _require_joint(table, {f for features in sample.constructs.values() for f in features})
+
+
+def _require_joint(table: MoleculeTable, car: set[str]) -> None:
+    """Refuse shared sequence as a CAR, and leaving out molecules that fit one of the constructs and another equally."""
+    for feature in sorted(car & set(table.features)):
+        if feature.endswith(":shared"):
+            raise InputError(table.file, f"CAR feature {feature!r} is sequence that human genes have too",
+                             f"name {feature.removesuffix(':shared')!r}")
+    prefix = f"{table.name}_" if table.name else ""
+    for feature in sorted(set(table.counts["feature"]) - car):
+        parts = {prefix + part for part in feature.removeprefix(prefix).split("_or_")}
+        if len(parts) > 1 and parts <= set(table.features) and parts & car:
+            raise InputError(table.file, f"molecules of {feature!r} are of {min(parts & car)!r} or another construct",
+                             f"add it as a construct, --car {','.join(sorted(parts))},{feature}")
 
 
 def _require_car_feature(source: Path, feature: str, ids: list[str], known: list[str]) -> None:
