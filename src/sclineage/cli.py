@@ -73,6 +73,7 @@ def count(chemistry: Annotated[str, typer.Option(help="10x-3p-v2, -v3, -v4, 10x-
           enriched: Annotated[bool, typer.Option("--enriched", help="An enrichment (amplicon) library.")] = False,
           primer: Annotated[list[str] | None, typer.Option(help="Primers of the enrichment.")] = None,
           least_reads: Annotated[int | None, typer.Option(help="Least reads of a molecule of an enrichment.")] = None,
+          rescue: Annotated[bool, typer.Option("--rescue", help="Align reads that k-mers leave open (mappy).")] = False,
           merge: Annotated[Path | None, typer.Option(help="Molecules of the GEX library of the same cells.")] = None,
           device: Device = "auto", threads: Threads = None, debug: Debug = False) -> None:
     """Count molecules of target sequences in FASTQ files or a 10x BAM."""
@@ -81,7 +82,7 @@ def count(chemistry: Annotated[str, typer.Option(help="10x-3p-v2, -v3, -v4, 10x-
     found = count_targets(chemistry=chemistry, targets=targets, r1=r1 or (), r2=r2 or (), bam=bam, out=out,
                           whitelist=whitelist, decoys=decoys, gtf=gtf, cells=cells, policy=policy,  # type: ignore[arg-type]
                           umi_policy=umis, enriched=enriched, primers=primer or (),  # type: ignore[arg-type]
-                          least_reads=least_reads, merge=merge, device=device,  # type: ignore[arg-type]
+                          least_reads=least_reads, rescue=rescue, merge=merge, device=device,  # type: ignore[arg-type]
                           threads=threads, say=_say)
     record = found.uns["count"]["record"]
     for line in record["warnings"]:

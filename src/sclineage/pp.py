@@ -4,5 +4,7 @@ from .cells.api import annotate, embed, neighbors
 from .malignancy.copynumber_api import gene_positions
 from .patient.api import qc
 from .reads.api import count_targets, match_barcodes
+from .reads.refine import refine_construct
 
-__all__ = ["annotate", "count_targets", "embed", "gene_positions", "match_barcodes", "neighbors", "qc"]
+__all__ = ["annotate", "count_targets", "embed", "gene_positions", "match_barcodes", "neighbors", "qc",
+           "refine_construct"]

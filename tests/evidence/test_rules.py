@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sclineage.evidence import controls, verdict
+from sclineage.evidence import controls, products, verdict
 from sclineage.evidence.api import car_status
 from sclineage.evidence.design import selection_kind
 from sclineage.evidence.tables import WHAT_IF
@@ -280,3 +280,10 @@ def test_car_free_donors_of_the_same_well_are_a_control():
     assert 2.5e-5 < fit["beta"] < 1e-4
     assert np.isnan(small.stored(adata, "car_samples").loc["s1", "car_p_background"])
     assert (adata.obs.loc[adata.obs["donor_cell"], "car_p"] == 0).all()
+
+
+@pytest.mark.parametrize(("umi", "product"), [
+    ([3, 0, 40], "A"), ([0, 0, 40], "unresolved"), ([5, 5, 0], "unresolved"), ([1, 0, 9], "unresolved"),
+    ([1, 19, 3], "B"), ([0, 0, 0], "unresolved")])
+def test_molecules_of_either_product_name_none(umi, product):
+    assert products._name(np.array(umi), ("A", "B", "A_or_B"), products.MIN_UMI) == product

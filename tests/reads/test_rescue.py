@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from sclineage._errors import InputError, MissingDependencyError
+from sclineage.reads.consensus import consensus
 from sclineage.reads.constructs import load_targets
 from sclineage.reads.refine import refine_construct
-from sclineage.reads.rescue import Rescuer
+from sclineage.reads.rescue import with_rescue
 from tests.reads.small import (
     BINDER_A,
     HINGE,
@@ -53,17 +54,17 @@ def decoys(tmp_path: Path) -> Path:
 def test_rescue_finds_poor_reads_and_no_endogenous_one(tmp_path: Path, decoys: Path) -> None:
     pytest.importorskip("mappy")
     targets = load_targets(write(tmp_path / "t.fa", [(f"carA {SEGMENTS}", A), (f"carB {SEGMENTS}", B)]), decoys=decoys)
-    rescuer = Rescuer(targets, decoys)
+    rescuing = with_rescue(targets, decoys)
     for sequence, name in ((A[60:460], "carA"), (B[60:460], "carB")):
         reads = laid_out(cut(sequence, 400, 1, wrong=0.04, indel=0.01))
         before = targets.classify(*reads, device="cpu")
-        after = rescuer.rescue(*reads, before)
+        after = rescuing.classify(*reads, device="cpu")
         share = [np.mean([f >= 0 and targets.features[f] == name for f in c.feature]) for c in (before, after)]
         assert share[1] > share[0] + 0.1
         assert not any(f >= 0 and targets.features[f] not in (name,) for f in after.feature)
     native = cut(NATIVE_HINGE, 1000, 2, wrong=0.05, indel=0.01) + cut(NATIVE_TAIL, 1000, 3, wrong=0.05, indel=0.01)
     reads = laid_out(native + cut(dna(77, 2000), 500, 4))
-    calls = rescuer.rescue(*reads, targets.classify(*reads, device="cpu"))
+    calls = rescuing.classify(*reads, device="cpu")
     assert all(f < 0 or targets.features[f].endswith(":shared") for f in calls.feature)
 
 
@@ -83,7 +84,7 @@ def test_refined_construct_is_what_the_reads_have(tmp_path: Path, decoys: Path) 
     wrong, truth = edited(A)
     targets = load_targets(write(tmp_path / "t.fa", [(f"carA {SEGMENTS}", wrong)]), decoys=decoys)
     native = cut(NATIVE_HINGE, 500, 5) + cut(NATIVE_TAIL, 500, 6)
-    refined = refine_construct(targets.targets[0], *laid_out(cut(A, 1500, 7) + native), decoys=decoys)
+    refined = consensus(targets.targets[0], *laid_out(cut(A, 1500, 7) + native), decoys=decoys)
     assert refined.target.sequence.decode() == A
     substitutions = refined.changes[(refined.changes["was"] != "") & (refined.changes["found"] != "")]
     assert {(r.was, r.found) for r in substitutions.itertuples()} >= {(w, f) for _, w, f in truth}
@@ -101,7 +102,7 @@ def test_refinement_leaves_a_right_sequence_alone(tmp_path: Path, decoys: Path) 
         other[at] = "A" if other[at] != "A" else "C"
     human = "".join([NATIVE_HINGE[:200], *other, NATIVE_HINGE[350:]])
     targets = load_targets(write(tmp_path / "t.fa", [("carA", LEADER + BINDER_A + HINGE + TAIL)]), decoys=decoys)
-    refined = refine_construct(targets.targets[0], *laid_out(cut(A, 800, 8) + cut(human, 4000, 9)), decoys=decoys)
+    refined = consensus(targets.targets[0], *laid_out(cut(A, 800, 8) + cut(human, 4000, 9)), decoys=decoys)
     assert refined.target.sequence.decode() == A and refined.changes.empty
 
 
@@ -109,7 +110,7 @@ def test_refinement_without_its_reads(tmp_path: Path, decoys: Path) -> None:
     pytest.importorskip("mappy")
     targets = load_targets(write(tmp_path / "t.fa", [("carA", A)]), decoys=decoys)
     with pytest.raises(InputError, match="none of the 50 reads"):
-        refine_construct(targets.targets[0], *laid_out(cut(NATIVE_TAIL, 50, 1)), decoys=decoys)
+        consensus(targets.targets[0], *laid_out(cut(NATIVE_TAIL, 50, 1)), decoys=decoys)
 
 
 def test_without_mappy(tmp_path: Path, decoys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,4 +124,24 @@ def test_without_mappy(tmp_path: Path, decoys: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(builtins, "__import__", absent)
     with pytest.raises(MissingDependencyError, match=r"pip install 'sclineage\[align\]'"):
-        Rescuer(targets, decoys)
+        with_rescue(targets, decoys)
+
+
+def test_refine_from_files(tmp_path: Path, decoys: Path) -> None:
+    """FASTQ in, FASTA out; the new reference finds reads that the old one lost."""
+    pytest.importorskip("mappy")
+    wrong, _ = edited(A)
+    fasta = write(tmp_path / "t.fa", [(f"carA {SEGMENTS}", wrong), (f"carB {SEGMENTS}", B)])
+    reads = cut(A, 1500, 21) + cut(NATIVE_TAIL, 500, 22)
+    fastq = tmp_path / "r2.fastq"
+    fastq.write_text("".join(f"@{i}\n{r}\n+\n{'F' * len(r)}\n" for i, r in enumerate(reads)))
+    refined = refine_construct(fasta, fastq, decoys=decoys, name="carA", out=tmp_path / "new.fa")
+    assert refined.target.sequence.decode() == A
+    fresh = laid_out(cut(A[60:460], 500, 23))
+    found = [np.count_nonzero(load_targets(p, decoys=decoys).classify(*fresh, device="cpu").feature >= 0)
+             for p in (fasta, tmp_path / "new.fa")]
+    assert found[1] > found[0]
+    with pytest.raises(InputError, match="found 2 records"):
+        refine_construct(fasta, fastq, decoys=decoys)
+    with pytest.raises(InputError, match="no record 'carC'"):
+        refine_construct(fasta, fastq, decoys=decoys, name="carC")

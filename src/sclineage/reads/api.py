@@ -31,6 +31,7 @@ from .molecules import write_molecules
 from .opening import Opened, PathLike, Paths, open_reads
 from .outputs import LAST, empty_droplets, fates, peak_memory, read_states, sharing_table, staged
 from .primers import primer_codes
+from .rescue import with_rescue
 from .whitelists import find_whitelist, from_words, read_whitelist
 
 __all__ = ["count_targets", "match_barcodes"]
@@ -111,8 +112,9 @@ def count_targets(*, chemistry: str, targets: PathLike, r1: Paths = (), r2: Path
                   whitelist: PathLike | None = None, decoys: PathLike | None = None,
                   gtf: PathLike | None = None, cells: PathLike | None = None, policy: Policy = "cellranger",
                   umi_policy: UmiPolicy | None = None, enriched: bool = False, primers: Sequence[str] = (),
-                  least_reads: int | None = None, merge: PathLike | None = None, device: Device = "auto",
-                  threads: int | None = None, say: Callable[[str], None] | None = None) -> AnnData:
+                  least_reads: int | None = None, rescue: bool = False, merge: PathLike | None = None,
+                  device: Device = "auto", threads: int | None = None,
+                  say: Callable[[str], None] | None = None) -> AnnData:
     """Count molecules of target sequences (CAR constructs, viruses, lineage barcodes) in a 10x library.
 
     Parameters
@@ -150,6 +152,9 @@ def count_targets(*, chemistry: str, targets: PathLike, r1: Paths = (), r2: Path
         Primers that the transcript reads of an enrichment begin with.
     least_reads
         Least reads of a molecule of an enrichment, instead of the number found.
+    rescue
+        Align reads that hold k-mers of a target, but too few to count (needs mappy, extra ``align``): constructs whose
+        sequence is not quite the one given. Slow on a library with many such reads; `refine_construct` mends the cause.
     merge
         Molecule table (ours, or Cell Ranger's ``molecule_info.h5``) of the gene-expression library of the same cells:
         what both have counts once.
@@ -176,13 +181,14 @@ def count_targets(*, chemistry: str, targets: PathLike, r1: Paths = (), r2: Path
     """
     way = _way(policy, umi_policy, device, enriched=enriched, primers=primers, least_reads=least_reads)
     asked = {"chemistry": chemistry, "targets": targets, "decoys": decoys, "gtf": gtf, "r1": r1, "r2": r2, "bam": bam,
-             "whitelist": whitelist, "cells": cells, "merge": merge, "primers": list(primers)}
+             "whitelist": whitelist, "cells": cells, "merge": merge, "primers": list(primers), "rescue": rescue}
     with contextlib.ExitStack() as stack:
         folder = None if out is None else stack.enter_context(staged(out))
         stack.enter_context(_backend.threads(threads))
         start = time.monotonic()
         opened = open_reads(chemistry_name=chemistry, r1=r1, r2=r2, bam=bam, whitelist=whitelist)
         loaded = load_targets(targets, decoys=decoys, gtf=gtf, chemistry=opened.source.chemistry)
+        loaded = with_rescue(loaded, decoys) if rescue else loaded
         result = count_library(opened, with_cassettes(loaded), way, cells=cells, merge=merge,
                                say=say or (lambda _: None))
         found = _anndata(result)
