@@ -54,6 +54,8 @@ class Contender:
         ``cpu`` or ``cuda``; CUDA work is waited for before the clock stops.
     missing
         Why it cannot run here, or None.
+    warm
+        Calls in a process after the first: few for one that takes long.
     bytes_per_unit
         Bytes of device memory that a unit takes on paper, 0 if not counted.
     """
@@ -63,6 +65,7 @@ class Contender:
     prepare: Callable[[Any], Any] = lambda inputs: inputs
     device: str = "cpu"
     missing: Callable[[], str | None] = lambda: None
+    warm: int = WARM_CALLS
     bytes_per_unit: float = 0.0
 
 
@@ -226,7 +229,8 @@ def measure(module: str, case: Case, *, repeats: int, device: str, tiny: bool, t
     runs: dict[str, list[dict[str, Any]]] = {c.name: [] for c in present}
     for _ in range(repeats):
         for contender in present:
-            runs[contender.name].append(_spawn(module, case, contender, tiny=tiny, warm=WARM_CALLS, threads=threads))
+            runs[contender.name].append(
+                _spawn(module, case, contender, tiny=tiny, warm=contender.warm, threads=threads))
     rows = [summary(c, case, runs[c.name]) for c in present]
     for row in rows:
         row["ratio_to_first"] = row["warm_s"] / rows[0]["warm_s"]

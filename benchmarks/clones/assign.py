@@ -91,7 +91,7 @@ def cases(*, tiny: bool) -> list[Case]:
     n = 1000 if tiny else 100_000
     return [Case(f"scirpy's partition, {arms} / {dual}, {n:,} T cells", "cells", n, lambda: _airr(_repertoire(n)),
                  [Contender("sclineage", _ours(arms, dual)),
-                  Contender("scirpy", _scirpy(arms, dual),
+                  Contender("scirpy", _scirpy(arms, dual), warm=1,
                             missing=lambda: None if importlib.util.find_spec("scirpy") else "scirpy is not installed")],
                  _partition) for arms, dual in MODES]
 

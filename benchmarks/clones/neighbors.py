@@ -1,6 +1,6 @@
 """Neighbour lists: ours, scirpy, symscan and tcrdist_rs side by side; growth from 1e4 to 1e6; memory per receptor.
 
-    python -m benchmarks._runner clones.neighbors                  side by side, equal outputs first
+    python -m benchmarks._runner clones.neighbors --repeats 1      side by side, equal outputs first
     python -m benchmarks.clones.neighbors [--tiny] [--out DIR]     growth and memory, each size in a process of its own
 
 Sequences are random TRB CDR3 (`repertoire.unique_cdr3`), all different, one in a hundred a planted neighbour. Clocks
@@ -34,6 +34,7 @@ TASKS: tuple[tuple[MetricName, int], ...] = (
     ("hamming", 1), ("hamming", 2), ("levenshtein", 1), ("levenshtein", 2), ("tcrdist_scirpy", 15), ("tcrdist3", 15))
 SIZES, TINY_SIZES = (10_000, 31_623, 100_000, 316_228, 1_000_000), (1000, 3000, 10_000)
 REPEATS = 3
+FAST_CALLS = 9  # warm calls of contenders that take less than a second or so
 
 
 @cache
@@ -97,8 +98,9 @@ def _pairs(result: Any) -> Mapping[str, np.ndarray]:
 
 def _case(metric: MetricName, cutoff: int, n: int, peers: Sequence[str]) -> Case:
     makers = {"scirpy": _scirpy, "symscan": _symscan, "tcrdist_rs": _tcrdist_rs}
-    contenders = [Contender("sclineage numba", _ours(metric, cutoff, "cpu"))]
-    contenders += [Contender(peer, makers[peer](metric, cutoff), missing=_missing(peer)) for peer in peers]
+    contenders = [Contender("sclineage numba", _ours(metric, cutoff, "cpu"), warm=FAST_CALLS)]
+    contenders += [Contender(peer, makers[peer](metric, cutoff), missing=_missing(peer),
+                             warm=FAST_CALLS if peer == "symscan" else 1) for peer in peers]
     contenders.append(Contender("sclineage cuda", _ours(metric, cutoff, "cuda"), device="cuda"))
     return Case(f"{metric} <= {cutoff}, {n:,} TRB CDR3", "receptors", n, lambda: _sequences(n), contenders, _pairs)
 
