@@ -44,6 +44,8 @@ def _draw(rng: np.random.Generator, n: int) -> list[str]:
 
 def _edited(rng: np.random.Generator, sequence: str, edits: int) -> str:
     for _ in range(edits):
+        if len(sequence) < 6:  # nothing between the ends
+            return sequence
         at, kind = int(rng.integers(3, len(sequence) - 2)), int(rng.integers(3))
         letter = RESIDUES[int(rng.integers(20))]
         sequence = sequence[:at] + ("" if kind == 0 else letter) + sequence[at + (kind != 1):]
