@@ -34,7 +34,7 @@ Place = Literal["cpu", "cuda"]
 Policy = Literal["cellranger", "unique"]
 _MAX_QUALITY = 33
 _CHUNK = 4096  # reads that share a scratch buffer
-_COUNTERS = 1 << 25  # at most this many private counters over all threads (128 MiB)
+_COUNTERS = 1 << 25  # at most this many private counters over all threads (128 MiB), and no more than reads
 _BLOCK = 256
 _SEGMENT = 4096  # reads of one block in the passes over packed reads; at most 65,536
 
@@ -116,7 +116,7 @@ def look_up(codes: Any, n_at: Any, whitelist: Whitelist, *, counts: Any, device:
         return ranks
     import numba
 
-    parts = min(numba.get_num_threads(), max(1, _COUNTERS // counts.size))
+    parts = min(numba.get_num_threads(), max(1, _COUNTERS // counts.size), 1 + codes.size // counts.size)
     private = counts[None] if parts == 1 else np.zeros((parts, counts.size), np.int32)
     cpu.look_up(codes, n_at, *whitelist.tables, ranks, private)
     if parts > 1:

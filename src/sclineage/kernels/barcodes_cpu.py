@@ -47,6 +47,20 @@ def _base(letter: int) -> int:
     return 4 if upper == 78 or letter == 46 else 5
 
 
+@njit(cache=True, forceinline=True)
+def _pack_clean(buffer: np.ndarray, at: int, bases: int) -> tuple[np.uint64, bool]:
+    """Bits of the next up to eight bases at once, and whether all are A, C, G or T; the buffer may end behind them."""
+    if at + 8 > buffer.size:
+        return np.uint64(0), False
+    unused = np.uint64(8 * (8 - bases))
+    word = load8(buffer, at)
+    if bases < 8:  # what lies behind counts as A
+        kept = np.uint64(0xFFFFFFFFFFFFFFFF) >> unused
+        word = (word & kept) | (_LETTER_A & ~kept)
+    bits, clean = pack8(word)
+    return bits >> (unused >> np.uint64(2)), clean
+
+
 @njit(cache=True)
 def pack_one(buffer: np.ndarray, start: int, length: int) -> tuple[np.uint64, int]:
     """Packed bases of buffer[start : start + length], and the value of n_at."""
@@ -54,13 +68,12 @@ def pack_one(buffer: np.ndarray, start: int, length: int) -> tuple[np.uint64, in
     n_at = NO_N
     position = 0
     while position < length:
-        if position + 8 <= length:
-            bits, clean = pack8(load8(buffer, start + position))
-            if clean:
-                code = (code << np.uint64(16)) | bits
-                position += 8
-                continue
         stop = min(position + 8, length)
+        bits, clean = _pack_clean(buffer, start + position, stop - position)
+        if clean:
+            code = (code << np.uint64(2 * (stop - position))) | bits
+            position = stop
+            continue
         while position < stop:
             base = _base(buffer[start + position])
             if base == 5:
@@ -82,7 +95,7 @@ def pack(sequences: np.ndarray, codes: np.ndarray, n_at: np.ndarray) -> None:
         codes[i], n_at[i] = pack_one(flat, i * length, length)
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=True)
 def look_up(codes: np.ndarray, n_at: np.ndarray, length: int, half: int, left: np.ndarray, right: np.ndarray,
             left_mask: np.ndarray, right_mask: np.ndarray, keys: np.ndarray, slots: np.ndarray, bits: np.ndarray,
             ranks: np.ndarray, counts: np.ndarray) -> None:

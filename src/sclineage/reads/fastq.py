@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from .streams import ByteStream, open_bytes
 BATCH = 1 << 16  # records
 LONGEST = 1000  # bases; longer reads are not of the short-read kits this reads
 _BLOCK = 1 << 22
+_STEP = 1 << 20  # bytes asked for at a time: what is left of them is moved when the next batch begins
 
 __all__ = ["BATCH", "LONGEST", "Batch", "FastqReader", "read_pairs", "read_single"]
 
@@ -33,6 +34,10 @@ class Batch:
         int64 (n,): where name (behind the @), bases and qualities begin.
     length
         int32 (n,): bases.
+    packed
+        Pieces packed already, by first base and bases: those that were asked for of an earlier batch.
+    asked
+        Pieces that were ever asked for, kept by the reader.
     """
 
     buffer: np.ndarray
@@ -40,6 +45,8 @@ class Batch:
     start: np.ndarray
     length: np.ndarray
     quality: np.ndarray
+    packed: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    asked: set[tuple[int, int]] = field(default_factory=set)
 
     def __len__(self) -> int:
         return self.start.size
@@ -50,6 +57,9 @@ class Batch:
 
     def pack(self, first: int, bases: int) -> tuple[np.ndarray, np.ndarray]:
         """Packed bases of a piece of each read, and n_at as `kernels.barcodes` has it (-4: the read is too short)."""
+        self.asked.add((first, bases))
+        if (ready := self.packed.pop((first, bases), None)) is not None:
+            return ready
         codes, n_at = np.empty(len(self), np.uint64), np.empty(len(self), np.int8)
         parse.pack_pieces(self.buffer, self.start, self.length, first, bases, codes, n_at)
         return codes, n_at
@@ -82,6 +92,7 @@ class FastqReader:
         self._buffer = np.empty(_BLOCK + 8, np.uint8)
         self._from = self._size = 0
         self._ended = False
+        self._asked: set[tuple[int, int]] = set()
 
     def read(self, most: int = BATCH) -> Batch:
         """Next records, `most` of them unless the file ends before.
@@ -93,13 +104,15 @@ class FastqReader:
         """
         places = np.empty((3, most), np.int64)
         length = np.empty(most, np.int32)
+        pieces = np.array(sorted(self._asked), np.int64).reshape(-1, 2)
+        codes, n_at = np.empty((len(pieces), most), np.uint64), np.empty((len(pieces), most), np.int8)
         self._buffer[: self._size - self._from] = self._buffer[self._from : self._size]
         self._size, self._from = self._size - self._from, 0
         n = 0
         while True:
             if self._size:
                 self._from, n, why = parse.parse_records(self._buffer, self._from, self._size, LONGEST, places[0],
-                                                         places[1], length, places[2], n)
+                                                         places[1], length, places[2], n, pieces, codes, n_at)
                 if why == parse.FULL:
                     break
                 if why != parse.NEED_MORE:
@@ -109,7 +122,8 @@ class FastqReader:
                 break
             self._fill()
         self.records += n
-        return Batch(self._buffer, places[0, :n], places[1, :n], length[:n], places[2, :n])
+        packed = {(int(a), int(b)): (codes[k, :n], n_at[k, :n]) for k, (a, b) in enumerate(pieces)}
+        return Batch(self._buffer, places[0, :n], places[1, :n], length[:n], places[2, :n], packed, self._asked)
 
     def _fill(self) -> None:
         room = self._buffer.size - 8 - self._size
@@ -117,9 +131,10 @@ class FastqReader:
             grown = np.empty(2 * self._buffer.size, np.uint8)
             grown[: self._size] = self._buffer[: self._size]
             self._buffer, room = grown, grown.size - 8 - self._size
-        got = self._stream.readinto(self._buffer.data[self._size : self._size + room])
+        asked = min(room, _STEP)
+        got = self._stream.readinto(self._buffer.data[self._size : self._size + asked])
         self._size += got
-        if got < room:
+        if got < asked:
             self._ended = True
             if self._size and self._buffer[self._size - 1] != 10:
                 self._buffer[self._size] = 10

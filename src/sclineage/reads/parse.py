@@ -1,4 +1,7 @@
-"""Compiled side of `fastq`: record boundaries in a block of text, names of mates, pieces of reads."""
+"""Compiled side of `fastq`: record boundaries in a block of text, names of mates, pieces of reads.
+
+All without the interpreter's lock, so that the thread that inflates is never kept waiting.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import numpy as np
 from numba import njit, prange
 
 from ..kernels.barcodes_cpu import pack_one
-from ..kernels.whitelists_cpu import load8
+from ..kernels.whitelists_cpu import load8, lowest_byte
 
 NEED_MORE, FULL, NO_AT, NO_PLUS, LENGTHS, TOO_LONG = 0, 1, 2, 3, 4, 5
 TOO_SHORT = -4  # value of n_at for a read that ends before the piece does
@@ -19,8 +22,9 @@ def line_end(buffer: np.ndarray, at: int, size: int) -> int:
     """Place of the first line feed from `at` on, or `size`; eight bytes at a time."""
     while at + 8 <= size:
         x = load8(buffer, at) ^ _NEWLINES
-        if (x - _ONES) & ~x & _HIGHS != np.uint64(0):
-            break
+        found = (x - _ONES) & ~x & _HIGHS  # its lowest byte that is not 0 is the first line feed
+        if found != np.uint64(0):
+            return at + lowest_byte(found)
         at += 8
     while at < size and buffer[at] != 10:
         at += 1
@@ -32,11 +36,20 @@ def _without_return(buffer: np.ndarray, start: int, end: int) -> int:
     return end - 1 if end > start and buffer[end - 1] == 13 else end
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
+def _pack_piece(buffer: np.ndarray, start: int, length: int, first: int, bases: int) -> tuple[np.uint64, int]:
+    if length < first + bases:
+        return np.uint64(0), TOO_SHORT
+    return pack_one(buffer, start + first, bases)
+
+
+@njit(cache=True, nogil=True)
 def parse_records(buffer: np.ndarray, at: int, size: int, longest: int, name: np.ndarray, start: np.ndarray,
-                  length: np.ndarray, quality: np.ndarray, n: int) -> tuple[int, int, int]:
+                  length: np.ndarray, quality: np.ndarray, n: int, pieces: np.ndarray, codes: np.ndarray,
+                  n_at: np.ndarray) -> tuple[int, int, int]:
     """Find whole records from `at` on and append their places from row `n` on.
 
+    The `pieces` (first base, bases) of each read are packed on the way, into codes[piece] and n_at[piece].
     Returns the byte behind the last whole record, the rows filled, and why it stopped.
     """
     while n < start.size:
@@ -58,12 +71,15 @@ def parse_records(buffer: np.ndarray, at: int, size: int, longest: int, name: np
         if _without_return(buffer, plus_end + 1, end) - plus_end - 1 != bases:
             return at, n, LENGTHS
         name[n], start[n], length[n], quality[n] = at + 1, head_end + 1, bases, plus_end + 1
+        for piece in range(pieces.shape[0]):
+            codes[piece, n], n_at[piece, n] = _pack_piece(buffer, head_end + 1, bases, pieces[piece, 0],
+                                                          pieces[piece, 1])
         n += 1
         at = end + 1
     return at, n, FULL
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def first_stranger(one: np.ndarray, name_one: np.ndarray, two: np.ndarray, name_two: np.ndarray) -> int:
     """First row whose two reads have different names (up to a blank, or a final /1 and /2), or -1."""
     for row in range(name_one.size):
@@ -79,18 +95,15 @@ def first_stranger(one: np.ndarray, name_one: np.ndarray, two: np.ndarray, name_
     return -1
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=True)
 def pack_pieces(buffer: np.ndarray, start: np.ndarray, length: np.ndarray, first: int, bases: int, codes: np.ndarray,
                 n_at: np.ndarray) -> None:
     """Pack bases first ... first + bases - 1 of every read; reads that end earlier get n_at = TOO_SHORT."""
     for row in prange(start.size):
-        if length[row] < first + bases:
-            codes[row], n_at[row] = np.uint64(0), TOO_SHORT
-        else:
-            codes[row], n_at[row] = pack_one(buffer, start[row] + first, bases)
+        codes[row], n_at[row] = _pack_piece(buffer, start[row], length[row], first, bases)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def copy_pieces(buffer: np.ndarray, start: np.ndarray, rows: np.ndarray, first: int, out: np.ndarray) -> None:
     """Copy bytes first ... first + width - 1 of the rows listed, from places `start`."""
     for i in range(rows.size):
@@ -99,7 +112,7 @@ def copy_pieces(buffer: np.ndarray, start: np.ndarray, rows: np.ndarray, first: 
             out[i, k] = buffer[at + k]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def lowest_quality(buffer: np.ndarray, quality: np.ndarray, length: np.ndarray, first: int, bases: int,
                    out: np.ndarray) -> None:
     """Lowest quality byte of a piece of every read; 0 for reads that end earlier."""
