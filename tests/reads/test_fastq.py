@@ -94,6 +94,27 @@ def test_pieces_are_packed_in_place(tmp_path: Path) -> None:
     assert [r.tobytes().decode() for r in quality] == [records[k][2][3:19] for k in whole]
 
 
+@pytest.mark.parametrize("batch", [1, 60, 499])
+def test_pieces_asked_for_before_are_packed_while_parsing(batch: int, tmp_path: Path) -> None:
+    """The same as packing them afterwards, also when asked for twice or changed in place in between."""
+    records = simulated(500, seed=3)
+    path = tmp_path / "x.fastq"
+    path.write_bytes(text(records))
+    row = 0
+    for number, got in enumerate(fastq.read_single([path], batch=batch)):
+        assert set(got.packed) == ({(3, 16), (0, 5)} if number else set())
+        for first, bases in ((3, 16), (0, 5), (3, 16)):
+            codes, n_at = got.pack(first, bases)
+            for k in range(len(got)):
+                word = records[row + k][1]
+                short = len(word) < first + bases
+                want = (0, parse.TOO_SHORT) if short else pack(word[first : first + bases])
+                assert (int(codes[k]), int(n_at[k])) == want
+            n_at[:] = 7
+        row += len(got)
+    assert row == 500
+
+
 @pytest.mark.parametrize(("data", "says"), [
     (b"", "empty"),
     (gzip.compress(b""), "no record"),

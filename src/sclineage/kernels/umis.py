@@ -202,7 +202,9 @@ def count(cell: Any, feature: Any, umi: Any, *, length: int, policy: Policy = "c
     if sum(bits) + tail > 64:
         raise ValueError(f"cell, feature and UMI take {sum(bits) + tail} bits; 64 are the most")
     middle, low = np.uint64(bits[1]), np.uint64(tail)
-    keys = (cell << (middle + low)) | (feature << low) | umi
+    keys = cell << (middle + low)
+    keys |= feature << low
+    keys |= umi
     keys, reads = (_count_cuda if device == "cuda" else _count_cpu)(keys, length, policy)
     pair = keys >> low
     last = np.uint64((1 << bits[1]) - 1)

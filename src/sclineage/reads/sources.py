@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +91,7 @@ def _interleaved(paths: Sequence[Path]) -> Iterator[tuple[Batch, Batch]]:
 
 def _every_other(batch: Batch, first: int) -> Batch:
     fields = {k: np.ascontiguousarray(getattr(batch, k)[first::2]) for k in ("name", "start", "length", "quality")}
-    return replace(batch, **fields)
+    return Batch(batch.buffer, **fields)
 
 
 def gather(batch: Batch, rows: np.ndarray | None = None, *, skip: np.ndarray | None = None,
