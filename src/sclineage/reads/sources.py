@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -90,7 +91,8 @@ def _interleaved(paths: Sequence[Path]) -> Iterator[tuple[Batch, Batch]]:
 
 
 def _every_other(batch: Batch, first: int) -> Batch:
-    fields = {k: np.ascontiguousarray(getattr(batch, k)[first::2]) for k in ("name", "start", "length", "quality")}
+    fields: dict[str, Any] = {k: np.ascontiguousarray(getattr(batch, k)[first::2])
+                              for k in ("name", "start", "length", "quality")}
     return Batch(batch.buffer, **fields)
 
 
