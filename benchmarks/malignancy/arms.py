@@ -145,8 +145,9 @@ def one_clone(bench: Bench, counts: np.ndarray, cells: np.ndarray, owner: int, *
     cohort = bench.cohort
     clone = np.full(cohort.sample.size, -1)
     clone[cells] = 0
+    near = np.isin(cohort.sample, cohort.sample[cells])
     reference = (cohort.clone != owner) if leave_owner else np.ones(clone.size, bool)
-    found = arms.compare(counts, clone, 1, cohort.stratum, cohort.sample, reference)
+    found = arms.compare(counts[near], clone[near], 1, cohort.stratum[near], cohort.sample[near], reference[near])
     error = arms.standard_error(found, bench.tau2[owner])
     return float(arms.llr(found.shift, error)[0]), found.shift[0], error[0]
 
@@ -170,7 +171,7 @@ def sensitivity(bench: Bench, draws: int, seed: int) -> dict[str, dict[str, floa
             cells = np.sort(rng.choice(np.flatnonzero(bench.cohort.clone == owner), n, replace=False))
             ratio, _, error = one_clone(bench, planted(bench, cells, n_arms, rng), cells, owner, leave_owner=True)
             hits += ratio > 3
-            if n_arms == 4 and len(stated) < 20:
+            if n_arms == 4 and len(stated) < 10:
                 stated.append(float(arms.power(error[None], n_altered=4, rng=seed)[0]))
         out[f"{n} cells x {n_arms}"] = {"cells": n, "arms": n_arms, "detected": hits / draws,
                                         "stated": float(np.mean(stated)) if stated else float("nan")}

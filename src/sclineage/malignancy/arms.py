@@ -136,8 +136,7 @@ def compare(counts: np.ndarray, clone: np.ndarray, n_clones: int, stratum: np.nd
     member = np.flatnonzero(clone >= 0)
     pairs, first, which = np.unique(clone[member] * (stratum.max(initial=0) + 1) + stratum[member],
                                     return_index=True, return_inverse=True)
-    own = np.zeros((pairs.size, counts.shape[1]))
-    np.add.at(own, which, counts[member])
+    own = _sums(counts[member], which, pairs.size)
     size = np.bincount(which, minlength=pairs.size)
     for p, row in enumerate(member[first]):
         share, cells = _matched(pools, row)
@@ -183,18 +182,23 @@ def _matched(pools: list[_Pool], row: int) -> tuple[np.ndarray | None, np.ndarra
     return share, weight * near + (1 - weight) * far
 
 
+def _sums(rows: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
+    """Sum of the rows of each group; exact, as counts are whole."""
+    place = sparse.csr_matrix((np.ones(group.size), (group, np.arange(group.size))), shape=(n_groups, group.size))
+    return np.asarray(place @ rows)
+
+
 class _Pool:
     """Sums of reference cells per stratum, from which those of one clone can be taken away."""
 
     def __init__(self, counts: np.ndarray, clone: np.ndarray, level: np.ndarray, reference: np.ndarray) -> None:
         self._clone, self._level = clone, level
         n = int(level.max(initial=0)) + 1
-        self._sums, self._cells = np.zeros((n, counts.shape[1])), np.bincount(level[reference], minlength=n)
-        np.add.at(self._sums, level[reference], counts[reference])
+        self._sums, self._cells = _sums(counts[reference], level[reference], n), np.bincount(level[reference],
+                                                                                             minlength=n)
         own = np.flatnonzero(reference & (clone >= 0))
         keys, which = np.unique(self._key(clone[own], level[own]), return_inverse=True)
-        sums, cells = np.zeros((keys.size, counts.shape[1])), np.bincount(which, minlength=keys.size)
-        np.add.at(sums, which, counts[own])
+        sums, cells = _sums(counts[own], which, keys.size), np.bincount(which, minlength=keys.size)
         self._own = {int(k): (sums[i], int(cells[i])) for i, k in enumerate(keys)}
 
     def _key(self, clone: np.ndarray, level: np.ndarray) -> np.ndarray:
