@@ -235,7 +235,8 @@ class _Patient:
             return None
         from .clones.api import parse_focus
 
-        return parse_focus(self.options.focus, _tables.stage_table(data, "receptors"))
+        return parse_focus(self.options.focus, _tables.stage_table(data, "receptors"),
+                           aliases=access.store(data).get("clone_aliases"))
 
     def _car(self, data: Data) -> Data:
         from .malignancy.api import populations

@@ -1,12 +1,12 @@
 """Tools: clones, CAR status, virus, malignancy, origin, clusters."""
 
 from .cells.api import cluster, umap
-from .clones.api import clones, why
+from .clones.api import clones, lineage_barcodes, nesting, why
 from .clones.neighbors import receptor_neighbors
 from .evidence.api import car_status, virus_status
 from .malignancy.api import malignancy, populations
 from .malignancy.copynumber_api import copy_number
 from .origin.api import distinct, timeline
 
-__all__ = ["car_status", "clones", "cluster", "copy_number", "distinct", "malignancy", "populations",
-           "receptor_neighbors", "timeline", "umap", "virus_status", "why"]
+__all__ = ["car_status", "clones", "cluster", "copy_number", "distinct", "lineage_barcodes", "malignancy", "nesting",
+           "populations", "receptor_neighbors", "timeline", "umap", "virus_status", "why"]

@@ -162,8 +162,8 @@ def test_threshold(data):
 
 def test_informative():
     statuses = np.array(["assigned", "doublet", "ambiguous", "no_receptor", "", "ambient_cleaned"], dtype=object)
-    has = pd.Series([True, True, True, False, None, False], dtype=object).to_numpy()
-    assert informative(statuses, has).tolist() == [True, False, True, False, False, False]
+    has = pd.Series([True, True, True, False, None, True], dtype=object).to_numpy()
+    assert informative(statuses, has).tolist() == [True, False, False, False, False, True]
 
 
 def test_why(data):
@@ -242,3 +242,18 @@ def test_expression_tells_ambient_chains_from_own():
     blind = MuData({"airr": airr_data(cells, {"sample": ["s1"] * len(cells)})})
     clones(blind)
     assert (blind["airr"].obs["clone_id"].iloc[120:132] == mine).all(), "without expression they are alike"
+
+
+def test_donors_of_one_well_share_ambient_but_no_clone():
+    """A hashed well: the chains of one donor's large clone float into the other donor's cells."""
+    cells = ["b1:9 a1:7"] * 60 + background(20)
+    cells += [f"b{k} a{k} b1:1" for k in range(500, 510)] + background(30, start=2000)
+    airr = airr_data(cells, {"patient": ["A"] * 80 + ["B"] * 40, "sample": ["well_A"] * 80 + ["well_B"] * 40})
+    data = MuData({"airr": airr})
+    clones(data)
+    obs = data["airr"].obs
+    assert set(obs["clone_id"][:80].str[:2]) == {"A:"}
+    receptors = access.table(data, "receptors").set_index("clone_id")
+    named = obs["clone_id"][80:90]
+    assert (named != "").all()
+    assert [receptors.loc[c, "trb_junction"] for c in named] == [junction(f"b{k}") for k in range(500, 510)]

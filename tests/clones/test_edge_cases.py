@@ -275,3 +275,32 @@ def test_t_cell_with_b_cell_chains_is_a_doublet():
     assert statuses(found, [6])[0] == "assigned", "one ambient light chain is no B cell"
     assert (statuses(found, range(7, 17)) == "no_receptor").all()
     assert found.receptors.set_index("clone_id")["n_cells"][cell["clone_id"]] == 6
+
+
+def test_alpha_beside_delta():
+    """A TRA and a TRD rearrangement in one cell: the alpha leads to its clone, the delta to none."""
+    found = run(["b1 a1:8"] * 6 + ["b1 a1 d1", "a1:12 d1", "a7 d2"] + background(40))
+    assert one_clone(found, range(8))
+    assert statuses(found, [6, 7, 8]).tolist() == ["assigned", "attached_dropout", "ambiguous"]
+    assert found.cells["receptor_kind"][7] == "alpha_beta+gamma_delta"
+    assert not (found.receptors["trb_junction"] == junction("d1")).any()
+
+
+def test_samples_in_another_order_are_the_same_clones():
+    """Time points as they come: numbering the samples otherwise changes nothing."""
+    cells = ["b1 a1"] * 6 + ["b1", "a1", "b2 a2", "b1 a1 b2 a2"] + ["b2 a2"] * 4 + background(21)
+    samples = np.arange(len(cells)) % 3
+    first, second = run(cells, samples=samples), run(cells, samples=np.array([2, 0, 1])[samples])
+    assert first.cells["clone_id"].tolist() == second.cells["clone_id"].tolist()
+    assert first.cells["clone_status"].tolist() == second.cells["clone_status"].tolist()
+    np.testing.assert_allclose(first.cells["clone_posterior"], second.cells["clone_posterior"], rtol=1e-9)
+
+
+def test_index_hopped_chains_make_no_members():
+    """Weak chains of the tumour's clone in cells of an earlier library are ambient there, not members."""
+    tumor = [f"b1:{4 + k % 9} a1:{3 + k % 5}" for k in range(300)]
+    before = background(150, start=3000) + [f"b{k} a{k} b1:1" for k in range(4000, 4006)]
+    found = run(tumor + before, samples=[1] * 300 + [0] * 156)
+    mine = ids(found, [0])[0]
+    assert not (ids(found, range(300, 456)) == mine).any()
+    assert (statuses(found, range(450, 456)) == "ambient_cleaned").all()

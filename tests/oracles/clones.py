@@ -30,11 +30,11 @@ class Cell:
         self.home, self.stratum = int(assigned[i]), int(obs.stratum[i])
 
     def capture(self, locus: int) -> float:
-        return float(self.r.capture[self.s, locus])
+        return float(self.r.capture[self.stratum, locus])
 
     def shows(self, e: int) -> float:
         """P(UMIs of entry e | it is an own chain)."""
-        return float(self.r.own_umi[self.s, self.locus[e], self.umi[e]])
+        return float(self.r.own_umi[self.stratum, self.locus[e], self.umi[e]])
 
     def members(self, clone: int) -> dict[int, tuple[int, float]]:
         """Known chains of a clone without this cell: chain -> (locus, P(it is seen))."""
@@ -133,6 +133,7 @@ class Cell:
                 w *= self.owns(party, share)
             for e in range(n):
                 w *= self.ambient[e] if way[e] == 0 else 1.0
+            w *= self.r.clump[self.s, way.count(0)]
             total += w
             for e in range(n):
                 owned[e] += w * (way[e] > 0)
@@ -141,7 +142,7 @@ class Cell:
     def posterior(self) -> tuple[dict[tuple, float], list[float]]:
         """Posterior of every hypothesis: ``()`` none, ``(c,)`` single, ``(c, d)`` doublet; and P(entry is own)."""
         parties = [*self.candidates(), NEW]
-        nothing = float(self.r.none[self.stratum])
+        nothing = float(self.r.none[self.stratum] * self.r.clump[self.s, len(self.chain)])
         for a in self.ambient:
             nothing *= a
         weight: dict[tuple, float] = {(): nothing}

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from mudata import MuData
+from scipy import sparse
 
 from .. import _schema
 from .._errors import InputError
@@ -16,16 +17,18 @@ from ..patient import access
 from ..patient.access import Data
 from .airr import records
 from .assign import THRESHOLD
+from .barcodes import HOMOPLASY, barcode_clones
 from .focus import parse_focus
 from .levels import nesting
 from .normalise import chain_table
 from .patient import patient_clones
 from .why import why
 
-__all__ = ["clones", "informative", "nesting", "parse_focus", "why"]
+__all__ = ["clones", "informative", "lineage_barcodes", "nesting", "parse_focus", "why"]
 
 COLUMNS = ("clone_id", "clone_posterior", "clone_status", "clone_id_2", "has_trb", "receptor_kind")
-TABLES = ("receptors", "receptor_rates", "clone_aliases", "corrected_chains")
+NOT_MEMBERS = ("doublet", "ambiguous")
+TABLES = ("receptors", "receptor_rates", "clone_aliases", "corrected_chains", "clone_markers")
 
 
 def clones(mdata: Data, *, mode: Literal["posterior", "scirpy"] = "posterior", patient_key: str = "patient",
@@ -58,7 +61,8 @@ def clones(mdata: Data, *, mode: Literal["posterior", "scirpy"] = "posterior", p
     ``clone_status`` (``_schema.CLONE_STATUSES``; empty for cells of samples without V(D)J data), ``clone_id_2``
     (second clone of a doublet, likeliest clone of an ambiguous cell), ``has_trb`` (bool: a TRB that is not ambient),
     ``receptor_kind`` (``alpha_beta``, ``gamma_delta``, ``B_cell``, joined by ``+``). The table ``receptors``, and in
-    ``uns["sclineage"]`` the frames ``receptor_rates`` (per sample), ``clone_aliases`` and ``corrected_chains``.
+    ``uns["sclineage"]`` the frames ``receptor_rates`` (per sample), ``clone_aliases``, ``corrected_chains`` and
+    ``clone_markers`` (non-productive rearrangements that mark a clone; none where contigs were filtered).
 
     Raises
     ------
@@ -70,9 +74,9 @@ def clones(mdata: Data, *, mode: Literal["posterior", "scirpy"] = "posterior", p
     A clone is nucleated by its TRB (junction nucleotides, V, J); TRA chains attach to it. Every cell is weighed
     between the clones that its chains lead to, a clone of its own, two cells, and ambient chains, with capture,
     ambient and doublet rates estimated per sample; with a modality ``gex`` the share of droplets without a receptor of
-    their own is estimated apart for T cells, myeloid and B cells, and others. A cell is named only at `threshold`;
-    cells without TRB attach
-    (``attached_dropout``) only when one clone alone explains them, never by an invariant alpha chain. ``assigned``
+    their own, and the capture, are estimated apart for T cells, myeloid and B cells, and others. A cell is named only
+    at `threshold`; cells without TRB attach (``attached_dropout``) from 0.99, when one clone alone explains them, never
+    by an invariant alpha chain. ``assigned``
     and its kin give P(a cell of the clone is in the droplet); ``doublet`` gives P(it is these two); ``ambiguous``
     gives P(it is a single cell of ``clone_id_2``). Gamma-delta and B-cell chains name no clone; a T cell with the
     chains of a B cell is a doublet with an empty second clone. See `sclineage.clones.posterior`.
@@ -97,8 +101,80 @@ def clones(mdata: Data, *, mode: Literal["posterior", "scirpy"] = "posterior", p
                                            if mode == "scirpy" else {})})
 
 
+def lineage_barcodes(mdata: Data, *, patient_key: str = "patient", sample_key: str = "sample",
+                     lineage_mod: str = "lineage", key_added: str = "clone_barcode", homoplasy: float = HOMOPLASY,
+                     threshold: float = THRESHOLD) -> None:
+    """Assign cells to clones by lineage barcodes (LARRY, CellTag), with the model of the receptors.
+
+    Parameters
+    ----------
+    mdata
+        MuData with a modality `lineage_mod`, or AnnData: cells x barcodes, X whole numbers, the UMIs of each barcode.
+        Where X holds only 0 and 1, UMIs are taken as unknown.
+    patient_key, sample_key
+        obs columns; without them all cells are one patient (animal), one sample.
+    lineage_mod
+        Modality of the barcodes.
+    key_added
+        Column of the clone ids and first part of the other columns' names.
+    homoplasy
+        P(two founders drew the same barcode): one over the number of barcodes of the library.
+    threshold
+        Posterior from which a clone is named.
+
+    Returns
+    -------
+    Nothing. Written to obs of the modality, and to ``mdata.obs`` under its prefix: ``clone_barcode`` (empty without a
+    clone), ``clone_barcode_posterior``, ``clone_barcode_status`` (as ``clone_status``) and ``clone_barcode_2``. A level
+    of lineage of its own beside ``clone_id``: `nesting` says how the two lie within each other.
+
+    Raises
+    ------
+    InputError
+        There is no such modality, or X holds no counts.
+    """
+    if isinstance(mdata, MuData) and lineage_mod not in mdata.mod:
+        raise InputError("mdata", f"no modality {lineage_mod!r} (found {', '.join(mdata.mod) or 'none'})",
+                         "add the cell x barcode counts as a modality, or name it with lineage_mod=")
+    data = mdata.mod[lineage_mod] if isinstance(mdata, MuData) else mdata
+    counts = sparse.csr_matrix(data.X).tocoo()
+    if not access.is_counts(counts.data):
+        raise InputError(lineage_mod, "X is no whole numbers", "give the UMIs of each barcode in each cell")
+    umis = counts.data.astype(np.int64)
+    rows = pd.DataFrame({"cell": counts.row.astype(np.int64), "chain": counts.col.astype(np.int64),
+                         "umis": umis if umis.max(initial=0) > 1 else np.zeros_like(umis)})[umis > 0]
+    patients, samples = (_labels(mdata, data, data.obs_names, k, d)
+                         for k, d in ((patient_key, "patient"), (sample_key, "sample")))
+    parts = [_barcodes_of(rows, data, np.flatnonzero(patients == p), str(p), samples, homoplasy, threshold)
+             for p in sorted(set(patients))]
+    cells = pd.concat(parts).sort_index() if parts else pd.DataFrame(columns=["", "_posterior", "_status", "_2"])
+    for name in cells.columns:
+        data.obs[key_added + name] = cells[name].to_numpy()
+        if isinstance(mdata, MuData):
+            values = pd.Series(cells[name].to_numpy(), index=data.obs_names).reindex(mdata.obs_names)
+            mdata.obs[f"{lineage_mod}:{key_added}{name}"] = values if name == "_posterior" else values.fillna("")
+
+
+def _barcodes_of(rows: pd.DataFrame, data: Any, members: np.ndarray, patient: str, samples: np.ndarray,
+                 homoplasy: float, threshold: float) -> pd.DataFrame:
+    """Columns of one patient's cells, indexed by row of the modality."""
+    local = np.full(data.n_obs, -1, np.int64)
+    local[members] = np.arange(members.size)
+    mine = rows[local[rows["cell"].to_numpy()] >= 0]
+    names, sample = np.unique(samples[members].astype(str), return_inverse=True)
+    found = barcode_clones(mine.assign(cell=local[mine["cell"].to_numpy()]), data.var_names.to_numpy(object),
+                           patient=patient, sample=sample.astype(np.int64), n_samples=names.size,
+                           homoplasy=homoplasy, threshold=threshold)
+    ids = np.append(found.clones["clone_id"].to_numpy(object), "")
+    return pd.DataFrame({"": ids[found.cells["clone"]], "_posterior": found.cells["posterior"].to_numpy(),
+                         "_status": found.cells["status"].to_numpy(), "_2": ids[found.cells["clone_2"]]}, index=members)
+
+
 def informative(statuses: np.ndarray, has_trb: np.ndarray) -> np.ndarray:
-    """Cells that count in the denominator of clone frequencies: no doublet, and a usable TRB.
+    """Cells that count in the denominator of clone frequencies: neither doublet nor ambiguous, with a usable TRB.
+
+    The one definition of *informative*: `sl.tl.timeline` counts by it. A cell that no clone can be named for might
+    be of the one that is looked for without counting as such, so it must not lower the limit of detection.
 
     Parameters
     ----------
@@ -108,7 +184,7 @@ def informative(statuses: np.ndarray, has_trb: np.ndarray) -> np.ndarray:
         ``has_trb`` per cell (missing values count as False).
     """
     usable = pd.Series(has_trb).astype("boolean").fillna(value=False).to_numpy(bool)
-    return usable & ~np.isin(np.asarray(statuses, dtype=object), ("doublet", "no_receptor", ""))
+    return usable & ~np.isin(np.asarray(statuses, dtype=object), NOT_MEMBERS)
 
 
 def _receptors_of(mdata: Data, airr_mod: str, airr_key: str) -> Any:
@@ -192,7 +268,8 @@ def _posterior_clones(airr: Any, cells: _Cells, airr_key: str,
         found = patient_clones(mine, patient=patient, sample=sample.astype(np.int64), n_samples=names.size,
                                group=cells.group[rows], threshold=threshold)
         parts.append(found.cells.set_index(rows))
-        for name, frame in zip(TABLES, (found.receptors, found.rates, found.aliases, found.corrected), strict=True):
+        for name, frame in zip(TABLES, (found.receptors, found.rates, found.aliases, found.corrected,
+                                              found.markers), strict=True):
             if "sample" in frame:
                 frame = frame.assign(sample=names[frame["sample"].to_numpy(np.int64)].astype(object))
             frames[name].append(frame)

@@ -21,6 +21,7 @@ from .rates import Counts, Rates
 
 ROUNDS = 6
 THRESHOLD = 0.95
+DROPOUT_THRESHOLD = 0.99  # of cells without an anchor: a wrong one puts a foreign cell into a clone
 COUNTED = ("assigned", "attached_dropout", "ambient_cleaned", "multichain")
 CLONE_WEIGHT = 50.0  # cells of one clone count at most this much in the capture rates
 
@@ -57,7 +58,8 @@ class Assignment:
 
 
 def assign(obs: Observed, *, n_chains: int, n_samples: int, invariant: np.ndarray,
-           other_cell: Callable[[np.ndarray], np.ndarray] | None = None, threshold: float = THRESHOLD) -> Assignment:
+           other_cell: Callable[[np.ndarray], np.ndarray] | None = None, partners: bool = True,
+           threshold: float = THRESHOLD) -> Assignment:
     """Assign the cells of one patient to clones.
 
     Parameters
@@ -70,26 +72,30 @@ def assign(obs: Observed, *, n_chains: int, n_samples: int, invariant: np.ndarra
         bool (C): partner chains that never lead to a clone (MAIT, iNKT).
     other_cell
         Called with the doublet share per sample; returns, per cell, P(a cell without such receptors is in it, too).
+    partners
+        Whether cells have partner chains at all; lineage barcodes have none.
     threshold
         Posterior from which a clone is named.
     """
-    fit = _rounds(obs, n_chains, n_samples, invariant)
+    fit = _rounds(obs, n_chains, n_samples, invariant, with_partners=partners)
     mixed = np.zeros(obs.sample.size) if other_cell is None else other_cell(fit.rates.doublet)
     cells, keys = _calls(obs, fit, mixed > 0.5, threshold)
     return Assignment(*_clone_rows(obs, fit, cells, keys, n_chains), fit)
 
 
-def _rounds(obs: Observed, n_chains: int, n_samples: int, invariant: np.ndarray) -> Fit:
+def _rounds(obs: Observed, n_chains: int, n_samples: int, invariant: np.ndarray, *, with_partners: bool) -> Fit:
     canonical = second_anchors(obs, n_chains)
     rates = rates_.start(obs, n_samples)
+    rates = rates if with_partners else rates_.without_partners(rates)
     keys, mine = first_keys(obs, canonical)
     own = mine.astype(np.float64)
     for _ in range(ROUNDS):
-        capture = np.average(rates.capture, axis=0, weights=np.maximum(rates.n, 1e-9))
+        capture = np.average(rates_.capture_by_sample(rates, obs), axis=0, weights=np.maximum(rates.n, 1e-9))
         nuclei, keys, clone = build(obs, keys, mine, own, canonical, capture, invariant, n_samples)
         post = posterior(obs, nuclei, rates, clone, mine, n_samples)
         counts = _counts(obs, nuclei, post, clone, mine, rates, n_samples)
         rates = rates_.update(obs, counts, n_samples)
+        rates = rates if with_partners else rates_.without_partners(rates)
         keys, mine = _next_keys(obs, nuclei, post, clone)
         own = post.own
     return Fit(post, nuclei, rates, clone)
@@ -131,24 +137,24 @@ def _next_keys(obs: Observed, nuclei: Nuclei, post: Posterior, clone: np.ndarray
 def _counts(obs: Observed, nuclei: Nuclei, post: Posterior, clone: np.ndarray, mine: np.ndarray, rates: Rates,
             n_samples: int) -> Counts:
     """Expected counts from which the next rates follow."""
-    seen, lost = _captured(obs, nuclei, post, clone, mine, n_samples)
+    seen, lost = _captured(obs, nuclei, post, clone, mine, len(rates.capture))
     has = np.diff(obs.ptr) > 0
     kept = obs.share * post.own
     hidden = np.bincount(obs.sample[obs.cell] * 2 + obs.locus, kept, minlength=2 * n_samples).reshape(n_samples, 2)
     frequency = _at(nuclei.size, post.clone, 0.0)
-    visible = 1 - np.prod(1 - rates.capture, axis=1)
+    visible = 1 - np.prod(1 - rates_.capture_by_sample(rates, obs), axis=1)
     exposure = np.bincount(obs.sample, has * (1 - frequency / max(nuclei.total, 1)), minlength=n_samples) * visible
     # droplets without a chain of their own would have shown an ambient chain, too
     found = np.bincount(obs.sample, has * (1 - post.p_none), minlength=n_samples)
     lacking = np.bincount(obs.stratum, has * (1 - post.p_none), minlength=rates.none.size) * rates.none
     droplets = found + lacking.reshape(n_samples, -1).sum(axis=1)
     return Counts(seen, lost, post.own, 1 - post.own, np.maximum(droplets[:, None] - hidden, 0), post.p_new,
-                  post.p_none, post.p_doublet, exposure)
+                  post.p_none, post.p_doublet, exposure, droplets)
 
 
 def _captured(obs: Observed, nuclei: Nuclei, post: Posterior, clone: np.ndarray, mine: np.ndarray,
-              n_samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Chains seen and lost per sample and locus, among cells that prove their clone by a chain of the other locus.
+              n_strata: int) -> tuple[np.ndarray, np.ndarray]:
+    """Chains seen and lost per stratum and locus, among cells that prove their clone by a chain of the other locus.
 
     Only chains that other cells show count, so that a clone's evidence does not confirm itself.
     """
@@ -171,8 +177,8 @@ def _captured(obs: Observed, nuclei: Nuclei, post: Posterior, clone: np.ndarray,
         proof[k, members[use]] = True
     weight = np.minimum(1.0, CLONE_WEIGHT / np.maximum(nuclei.size[post.first[members]], 1))
     use = lead & (others > 0) & np.where(locus == 0, proof[1, members], proof[0, members])
-    group = obs.sample[members[use]] * 2 + locus[use]
-    out = [np.bincount(group, weight[use] * (shows[use] == s), minlength=2 * n_samples).reshape(n_samples, 2)
+    group = obs.stratum[members[use]] * 2 + locus[use]
+    out = [np.bincount(group, weight[use] * (shows[use] == s), minlength=2 * n_strata).reshape(n_strata, 2)
            for s in (True, False)]
     return out[0], out[1]
 
@@ -202,7 +208,8 @@ def _calls(obs: Observed, fit: Fit, mixed: np.ndarray, threshold: float) -> tupl
     first, second = _named(obs, fit, 1), _named(obs, fit, 2)
     n_owned = [np.bincount(obs.cell[(post.owner == 1) & (obs.locus == k)], minlength=obs.sample.size) for k in (0, 1)]
     foreign = np.bincount(obs.cell[post.owner == 0], minlength=obs.sample.size) > 0
-    single = np.isin(post.kind, (SINGLE, NEW)) & (first.anchor >= 0) & (post.p_holds >= threshold)
+    needed = np.where(n_owned[0] > 0, threshold, max(threshold, DROPOUT_THRESHOLD))
+    single = np.isin(post.kind, (SINGLE, NEW)) & (first.anchor >= 0) & (post.p_holds >= needed)
     single &= (post.p_doublet <= 0.5) & ((n_owned[0] > 0) | _telling(obs, post, nuclei))
     doublet = (post.kind == PAIR) & (post.p_doublet > 0.5) & ((first.anchor >= 0) | (second.anchor >= 0))
     second = Keys(*(np.where(doublet, s, -1) for s in second))

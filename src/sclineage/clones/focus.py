@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from .._errors import InputError, nearest
+from .codons import translate
 from .genes import compatible, normalise_genes
 from .normalise import core
 
@@ -97,15 +98,6 @@ def _same(wanted: str, junction: str) -> bool:
 
 def _fits(gene: str, v: str, j: str) -> bool:
     return compatible(gene, v if gene[3:4] == "V" else j)
-
-
-def translate(nucleotides: str) -> str:
-    """Amino acids of a junction read in frame; ``_`` for a codon that is none."""
-    bases = "TCAG"
-    acids = "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG"
-    table = {a + b + c: acids[16 * i + 4 * j + k] for i, a in enumerate(bases) for j, b in enumerate(bases)
-             for k, c in enumerate(bases)}
-    return "".join(table.get(nucleotides[i:i + 3], "_") for i in range(0, len(nucleotides) - 2, 3))
 
 
 def _nearest(word: str, receptors: pd.DataFrame) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from .._errors import InputError
 from .genes import normalise_genes
+from .immunoseq import immunoseq_junctions, in_frame, is_immunoseq
 
 CHAINS = ("cell", "locus", "junction", "junction_aa", "v_gene", "j_gene", "c_gene", "umis", "reads", "productive")
 LOCI = ("TRB", "TRA", "TRD", "TRG", "IGH", "IGK", "IGL")
@@ -20,11 +21,11 @@ _ALIASES = {
     "junction": ("junction", "cdr3_nt", "nSeqCDR3", "CDR3nt"),
     "cdr3": ("cdr3",),
     "junction_aa": ("junction_aa", "aaSeqCDR3", "CDR3aa"),
-    "v_gene": ("v_call", "v_gene", "allVHitsWithScore", "V"),
-    "j_gene": ("j_call", "j_gene", "allJHitsWithScore", "J"),
+    "v_gene": ("v_call", "v_gene", "allVHitsWithScore", "V", "v_resolved", "vGeneName"),
+    "j_gene": ("j_call", "j_gene", "allJHitsWithScore", "J", "j_resolved", "jGeneName"),
     "c_gene": ("c_call", "c_gene", "allCHitsWithScore", "C"),
-    "umis": ("umi_count", "umis", "duplicate_count", "uniqueMoleculeCount"),
-    "reads": ("consensus_count", "reads", "readCount", "cloneCount"),
+    "umis": ("umi_count", "umis", "duplicate_count", "uniqueMoleculeCount", "templates"),
+    "reads": ("consensus_count", "reads", "readCount", "cloneCount", "#count"),
     "productive": ("productive",),
 }
 _TRUE = frozenset({"true", "t", "1", "1.0", "yes"})
@@ -38,7 +39,7 @@ def chain_table(records: pd.DataFrame) -> pd.DataFrame:
     ----------
     records
         One row per contig or rearrangement, with ``cell`` (int, any numbering) and the columns of the AIRR standard,
-        of a Cell Ranger contig table, of MiXCR or of TRUST4. A missing UMI column gives 0 (unknown).
+        of a Cell Ranger contig table, of MiXCR, of TRUST4 or of immunoSEQ. A missing UMI column gives 0 (unknown).
 
     Returns
     -------
@@ -54,6 +55,8 @@ def chain_table(records: pd.DataFrame) -> pd.DataFrame:
     """
     if "cell" not in records:
         raise InputError("receptors", "no column 'cell'", "give one row per chain with the number of its cell")
+    if "junction" not in records and is_immunoseq(records):
+        records = records.assign(junction=immunoseq_junctions(records), productive=in_frame(records))
     columns = {name: _first(records, aliases) for name, aliases in _ALIASES.items()}
     if len(records) and columns["junction"] is None and columns["cdr3"] is None:
         raise InputError("receptors", "no nucleotide junction column (junction, cdr3_nt)",

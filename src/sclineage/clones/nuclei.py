@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.special import betaln
 from scipy.stats import binom
 
-from .observed import CHANCE, Observed
+from .observed import Observed
 
 MIN_SHARE = 0.10  # of the clone's cells with a partner chain that must show a partner chain of the clone
 SURE_P = 1e-3  # P(the ambient alone puts a chain into that many cells of the clone)
@@ -364,7 +364,7 @@ def _chance(chain: np.ndarray, locus: np.ndarray, n_clones: int, invariant: np.n
     kind = np.zeros(n_chains, np.int64)
     kind[obs.chain] = obs.locus
     shared = np.bincount(chain[locus == 1], minlength=n_chains)
-    out = np.maximum(CHANCE[kind], np.where(shared >= 2, (shared - 1) / max(n_clones, 1), 0.0))
+    out = np.maximum(obs.chance[kind], np.where(shared >= 2, (shared - 1) / max(n_clones, 1), 0.0))
     return np.where(invariant, np.maximum(out, 1e-3), out)
 
 

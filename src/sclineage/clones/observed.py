@@ -13,7 +13,7 @@ UMI_CLASSES = np.array([0, 1, 2, 3, 4, 5, 7, 10, 15, 25], dtype=np.int64)
 N_CLASSES = UMI_CLASSES.size
 N_GROUPS = 4
 LEAK = 0.01  # share of the ambient chains of a sample that come from the patient's other samples
-CHANCE = np.array([1e-9, 3e-7])  # P(a new rearrangement equals a given chain): anchor (TRB), partner (TRA)
+CHANCE = (1e-9, 3e-7)  # P(a new rearrangement equals a given chain): anchor (TRB), partner (TRA)
 
 
 class Observed(NamedTuple):
@@ -38,6 +38,8 @@ class Observed(NamedTuple):
     stratum
         int64 (n): group of droplets in which those without a chain of their own are equally common: sample x
         `N_GROUPS` + group (unknown, T cell, other, myeloid or B cell by expression).
+    chance
+        float64 (2): P(a new founder has a given chain) by locus.
     """
 
     ptr: np.ndarray
@@ -48,6 +50,7 @@ class Observed(NamedTuple):
     share: np.ndarray
     sample: np.ndarray
     stratum: np.ndarray
+    chance: np.ndarray
 
     @property
     def cell(self) -> np.ndarray:
@@ -56,7 +59,7 @@ class Observed(NamedTuple):
 
 
 def observe(rows: pd.DataFrame, locus: np.ndarray, sample: np.ndarray, group: np.ndarray | None = None, *,
-            unseen: float = 0.2) -> Observed:
+            unseen: float = 0.2, chance: tuple[float, float] = CHANCE) -> Observed:
     """Arrange the chains of the cells of one patient.
 
     Parameters
@@ -70,16 +73,21 @@ def observe(rows: pd.DataFrame, locus: np.ndarray, sample: np.ndarray, group: np
     group
         int64 per cell in ``0..N_GROUPS-1``; default all 0 (unknown).
     unseen
-        Share of ambient chains that come from clones of which no cell was captured.
+        Share of the ambient that comes from cells which were not captured. Of clones that many cells show they have
+        the same share; what rare chains lose goes to clones of which no cell was captured.
+    chance
+        P(a new rearrangement equals a given chain), by locus.
     """
     rows = rows.sort_values(["cell", "umis", "chain"], ascending=[True, False, True], kind="stable")
     rows = rows[rows.groupby("cell", sort=False).cumcount() < MOST_CHAINS]
     cell, chain, umi = (rows[c].to_numpy(np.int64) for c in ("cell", "chain", "umis"))
     ptr = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=sample.size))]).astype(np.int64)
     where = locus[chain] if chain.size else np.zeros(0, np.int64)
-    share = _shares(chain, where, np.maximum(umi, 1), sample[cell], unseen) if chain.size else np.zeros(0)
+    share = np.zeros(0)
+    if chain.size:
+        share = _shares(chain, where, np.maximum(umi, 1), sample[cell], unseen, np.array(chance))
     return Observed(ptr, chain, where, umi, np.searchsorted(UMI_CLASSES, umi, side="right") - 1, share,
-                    sample.astype(np.int64), sample * N_GROUPS + (0 if group is None else group))
+                    sample.astype(np.int64), sample * N_GROUPS + (0 if group is None else group), np.array(chance))
 
 
 def canonical_order(obs: Observed) -> np.ndarray:
@@ -90,12 +98,28 @@ def canonical_order(obs: Observed) -> np.ndarray:
     return np.lexsort((*shown.T[::-1], obs.stratum))
 
 
-def _shares(chain: np.ndarray, locus: np.ndarray, umi: np.ndarray, sample: np.ndarray, unseen: float) -> np.ndarray:
-    """Ambient share of each entry: UMIs of the chain in other cells over all UMIs of the locus, sample and patient."""
+def _shares(chain: np.ndarray, locus: np.ndarray, umi: np.ndarray, sample: np.ndarray, unseen: float,
+            chance: np.ndarray) -> np.ndarray:
+    """Ambient share of each entry: UMIs of the chain in other cells over all UMIs of the locus, sample and patient,.
+
+    discounted where few cells show the chain (see `observe`).
+    """
     n = int(chain.max()) + 1
     within = _others(sample * n + chain, umi) / np.bincount(sample * 2 + locus, umi)[sample * 2 + locus]
     overall = _others(chain, umi) / np.bincount(locus, umi)[locus]
-    return (1 - unseen) * ((1 - LEAK) * within + LEAK * overall) + unseen * CHANCE[locus]
+    discount = unseen * _singletons(chain, locus)[locus]
+    cells = _others(chain, np.ones(chain.size))
+    kept = np.where(cells > 0, 1 - discount / np.maximum(cells, 1), 0.0)
+    return kept * ((1 - LEAK) * within + LEAK * overall) + discount * chance[locus]
+
+
+def _singletons(chain: np.ndarray, locus: np.ndarray) -> np.ndarray:
+    """Absolute discount of Good and Turing per locus: chains seen in one cell over those plus twice those in two."""
+    rows, count = np.unique(chain, return_counts=True)
+    of = np.zeros(int(chain.max()) + 1, np.int64)
+    of[chain] = locus
+    one, two = (np.bincount(of[rows[count == k]], minlength=2) for k in (1, 2))
+    return np.asarray(one / np.maximum(one + 2 * two, 1), dtype=np.float64)
 
 
 def _others(key: np.ndarray, umi: np.ndarray) -> np.ndarray:

@@ -11,8 +11,10 @@ from .assign import THRESHOLD, Assignment, assign
 from .chains import ChainList, identify
 from .correct import correct
 from .ids import clone_ids
+from .markers import clone_markers
 from .observed import canonical_order, observe
 from .other import beside_b_cell, receptor_kind
+from .rates import capture_by_sample
 
 ANCHOR, PARTNER = "TRB", "TRA"
 _MAIT_J = frozenset({"TRAJ33", "TRAJ12", "TRAJ20"})
@@ -35,6 +37,8 @@ class PatientClones:
     corrected
         One row per chain taken for a sequencing error: ``sample`` (number), ``child``, ``parent`` (junctions),
         ``umis, n_cells``.
+    markers
+        Non-productive rearrangements that mark a clone, see `markers.clone_markers`.
     """
 
     cells: pd.DataFrame
@@ -42,6 +46,7 @@ class PatientClones:
     rates: pd.DataFrame
     aliases: pd.DataFrame
     corrected: pd.DataFrame
+    markers: pd.DataFrame
 
 
 def patient_clones(table: pd.DataFrame, *, patient: str, sample: np.ndarray, n_samples: int,
@@ -86,7 +91,13 @@ def patient_clones(table: pd.DataFrame, *, patient: str, sample: np.ndarray, n_s
     return PatientClones(cells.assign(receptor_kind=kind), _receptors(patient, found, ids, chains),
                          _rates(found, obs.sample, np.diff(obs.ptr) > 0, obs, n_samples),
                          pd.concat([aliases, _child_aliases(patient, found, ids, chains, collapsed)],
-                                   ignore_index=True), _corrected(collapsed, chains))
+                                   ignore_index=True),
+                         _corrected(collapsed, chains), clone_markers(table, _members(cells)))
+
+
+def _members(cells: pd.DataFrame) -> np.ndarray:
+    """Clone of every cell that counts in one."""
+    return cells["clone_id"].where(cells["clone_status"] != "doublet", "").to_numpy(object)
 
 
 def invariant(chains: ChainList) -> np.ndarray:
@@ -134,11 +145,12 @@ def _one_row_per_id(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _rates(found: Assignment, sample: np.ndarray, has: np.ndarray, obs, n_samples: int) -> pd.DataFrame:  # type: ignore[no-untyped-def]
     rates, cell = found.fit.rates, obs.cell
+    capture = capture_by_sample(rates, obs)
     with_locus = [np.bincount(sample[np.unique(cell[obs.locus == k])], minlength=n_samples) for k in (0, 1)]
     foreign = np.bincount(sample[cell], 1 - found.fit.post.own, minlength=n_samples)
     entries = np.bincount(sample[cell], minlength=n_samples)
     return pd.DataFrame({
-        "sample": np.arange(n_samples), "capture_trb": rates.capture[:, 0], "capture_tra": rates.capture[:, 1],
+        "sample": np.arange(n_samples), "capture_trb": capture[:, 0], "capture_tra": capture[:, 1],
         "ambient_share": foreign / np.maximum(entries, 1), "doublet_share": rates.doublet,
         "n_cells": np.bincount(sample, minlength=n_samples), "n_with_trb": with_locus[0], "n_with_tra": with_locus[1]})
 

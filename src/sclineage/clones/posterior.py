@@ -3,7 +3,8 @@
 Model of one cell. It is a single cell of clone c (prior: frequency of c in the sample), of a clone seen in no other
 cell, two cells (doublet rate), or a barcode without a captured chain of its own. Each chain of the clone is captured
 with the capture rate and then shows a number of UMIs; each chain seen is either such a chain or ambient (ambient rate
-times the chain's share of the sample's chains, with the UMIs of ambient chains). The likelihood of a hypothesis is the
+times the chain's share of the sample's chains, with the UMIs of ambient chains; their number in a droplet is negative
+binomial). The likelihood of a hypothesis is the
 sum over all ways to give each chain seen to one of the hypothesis' clones or to the ambient, in which every clone of
 the hypothesis owns at least one. The cell itself never counts in what is known of the clone (leave one out).
 ``tests/oracles/clones.py`` states the same in plain Python.
@@ -185,13 +186,13 @@ def _fill_clone(obs, nuclei, rates, assigned, mine, i, c, term, extra, slot):  #
     `term[e]` is the factor for owning entry e, over the factor for not owning it; `extra[e]` marks chains not known
     of the clone, whose j-th of a locus takes `slot[locus, j]` besides.
     """
-    lo, hi, s = obs.ptr[i], obs.ptr[i + 1], obs.sample[i]
+    lo, hi, s, g = obs.ptr[i], obs.ptr[i + 1], obs.sample[i], obs.stratum[i]
     left_out = assigned[i] == c
     base, known, bearing = 1.0, np.zeros(2, np.int64), nuclei.bearing[c].copy()
     extra[:] = 1
     for e in range(lo, hi):
         locus = obs.locus[e]
-        term[e - lo] = rates.capture[s, locus] * rates.own_umi[s, locus, obs.umi_class[e]]
+        term[e - lo] = rates.capture[g, locus] * rates.own_umi[g, locus, obs.umi_class[e]]
         term[e - lo] *= _chance(nuclei, obs.chain[e], mine[e], rates.new[s])
     for k in range(nuclei.ptr[c], nuclei.ptr[c + 1]):
         entry = _entry_of(obs, lo, hi, nuclei.chain[k])
@@ -199,14 +200,14 @@ def _fill_clone(obs, nuclei, rates, assigned, mine, i, c, term, extra, slot):  #
             continue
         locus = nuclei.locus[k]
         known[locus] += 1
-        odds = nuclei.lift[k] * rates.capture[s, locus] / (1.0 - rates.capture[s, locus])
+        odds = nuclei.lift[k] * rates.capture[g, locus] / (1.0 - rates.capture[g, locus])
         seen = nuclei.sure[k] * odds / (1.0 + odds)
         base *= 1.0 - seen
         if entry >= 0:
             extra[entry - lo] = 0
-            term[entry - lo] = seen * rates.own_umi[s, locus, obs.umi_class[entry]] / (1.0 - seen)
+            term[entry - lo] = seen * rates.own_umi[g, locus, obs.umi_class[entry]] / (1.0 - seen)
     for locus in range(2):
-        lost = 1.0 - rates.capture[s, locus]
+        lost = 1.0 - rates.capture[g, locus]
         unseen = lost ** (bearing[locus] - (left_out and _shows(obs, mine, lo, hi, locus)))
         base *= _slots(locus, lost, unseen, known[locus], nuclei.second[locus], slot)
     return base
@@ -248,7 +249,7 @@ def _slots(locus, lost, unseen, known, second, slot):  # type: ignore[no-untyped
 @njit(cache=True)
 def _fill_new(obs, nuclei, rates, mine, i, term, extra, slot):  # type: ignore[no-untyped-def]
     """The same for a clone that no other cell shows."""
-    lo, hi, s = obs.ptr[i], obs.ptr[i + 1], obs.sample[i]
+    lo, hi, s, g = obs.ptr[i], obs.ptr[i + 1], obs.sample[i], obs.stratum[i]
     extra[:] = 1
     base = 1.0
     for e in range(lo, hi):
@@ -257,9 +258,9 @@ def _fill_new(obs, nuclei, rates, mine, i, term, extra, slot):  # type: ignore[n
         if locus == 0:  # cells that share the beta but not the alpha: sisters before the alpha rearranged
             others = max(nuclei.owned[chain] - mine[e], 0.0)
             chance += nuclei.sister[nuclei.canonical[chain]] * others / max(nuclei.total, 1.0) / rates.new[s]
-        term[e - lo] = rates.capture[s, locus] * rates.own_umi[s, locus, obs.umi_class[e]] * chance
+        term[e - lo] = rates.capture[g, locus] * rates.own_umi[g, locus, obs.umi_class[e]] * chance
     for locus in range(2):
-        lost = 1.0 - rates.capture[s, locus]
+        lost = 1.0 - rates.capture[g, locus]
         base *= lost
         slot[locus, 0] = 1.0 / lost
         slot[locus, 1] = nuclei.second[locus]
@@ -268,7 +269,7 @@ def _fill_new(obs, nuclei, rates, mine, i, term, extra, slot):  # type: ignore[n
 
 
 @njit(cache=True)
-def _mass(a, b, n, locus, room):  # type: ignore[no-untyped-def]
+def _mass(a, b, n, locus, clump, room):  # type: ignore[no-untyped-def]
     """Sum over all ways to share n entries between party a, party b (-1: none) and the ambient; see the module.
 
     `room.part` receives, per entry, the part of the sum in which it is not ambient; `room.way` the likeliest way:
@@ -297,6 +298,7 @@ def _mass(a, b, n, locus, room):  # type: ignore[no-untyped-def]
             n_b += source == 2
         if n_a == 0 or (b >= 0 and n_b == 0) or w == 0.0:
             continue
+        w *= clump[n - n_a - n_b]
         total += w
         for e in range(n):
             if trial[e] > 0:
@@ -333,7 +335,7 @@ def _ambient_terms(obs, rates, i, n, ambient):  # type: ignore[no-untyped-def]
         umi = rates.ambient_umi[s, obs.umi_class[lo + e]]
         ambient[e] = rates.ambient[s, obs.locus[lo + e]] * obs.share[lo + e] * umi
         nothing *= ambient[e]
-    return nothing
+    return nothing * rates.clump[s, n]
 
 
 @njit(cache=True)
@@ -351,7 +353,7 @@ def _one_cell(obs, nuclei, rates, assigned, mine, n_samples, i, room, kind, firs
             weight = prior[a] * base[a]
             if b >= 0:
                 weight *= delta * prior[b] * base[b] * (1.0 if a == b else 2.0)
-            w = weight * _mass(a, b, n, locus, room)
+            w = weight * _mass(a, b, n, locus, rates.clump[obs.sample[i]], room)
             total += w
             own += weight * room.part[:n]
             holds[a] += w * (a < last or b < 0 or way[lead] > 0)

@@ -10,18 +10,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .observed import N_CLASSES, N_GROUPS, UMI_CLASSES, Observed
+from .observed import MOST_CHAINS, N_CLASSES, N_GROUPS, UMI_CLASSES, Observed
 
 
 class Rates(NamedTuple):
-    """Rates per sample (first axis) and locus (0 anchor TRB, 1 partner TRA).
+    """Rates per sample S, or per `Observed.stratum` G (first axis), and locus (0 anchor TRB, 1 partner TRA).
 
     Attributes
     ----------
     capture
-        (S, 2): P(a chain of a cell is seen).
+        (G, 2): P(a chain of a cell is seen).
     own_umi
-        (S, 2, classes): distribution of UMIs of own chains.
+        (G, 2, classes): distribution of UMIs of own chains.
     ambient_umi
         (S, classes): the same of ambient chains.
     ambient
@@ -29,11 +29,14 @@ class Rates(NamedTuple):
     new
         (S,): share of cells whose clone is seen in no other cell.
     none
-        (S x groups,): barcodes without a chain of their own, per cell with one, by `Observed.stratum`.
+        (G,): barcodes without a chain of their own, per cell with one.
     doublet
         (S,): share of cells that are two.
     n
         (S,): cells with a receptor chain.
+    clump
+        (S, MOST_CHAINS + 1): P(k ambient chains in a droplet) over that of as many independent ones (negative
+        binomial over Poisson): droplets differ in how much of the ambient they took.
     """
 
     capture: np.ndarray
@@ -44,6 +47,7 @@ class Rates(NamedTuple):
     none: np.ndarray
     doublet: np.ndarray
     n: np.ndarray
+    clump: np.ndarray
 
 
 DEFAULT_CAPTURE = np.array([0.88, 0.80])
@@ -80,15 +84,28 @@ def start(obs: Observed, n_samples: int) -> Rates:
     """Default rates, for the first round."""
     n = _with_chain(obs.sample, obs, n_samples)
     lacking, having = (_with_chain(obs.stratum, obs, n_samples * N_GROUPS, lacking=x) for x in (True, False))
-    full = np.ones(n_samples)
-    return Rates(np.outer(full, DEFAULT_CAPTURE), _known(np.repeat(DEFAULT_OWN[None], n_samples, 0)),
+    full, strata = np.ones(n_samples), n_samples * N_GROUPS
+    return Rates(np.tile(DEFAULT_CAPTURE, (strata, 1)), _known(np.repeat(DEFAULT_OWN[None], strata, 0)),
                  _known(np.repeat(DEFAULT_AMBIENT_UMI[None], n_samples, 0)), np.full((n_samples, 2), DEFAULT_AMBIENT),
-                 full * 0.3, np.maximum(DEFAULT_NONE, lacking / np.maximum(having, 1)), full * DEFAULT_DOUBLET, n)
+                 full * 0.3, np.maximum(DEFAULT_NONE, lacking / np.maximum(having, 1)), full * DEFAULT_DOUBLET, n,
+                 np.ones((n_samples, MOST_CHAINS + 1)))
 
 
 def _with_chain(label: np.ndarray, obs: Observed, n: int, *, lacking: bool = False) -> np.ndarray:
     """Cells per label that show a chain (or none)."""
     return np.bincount(label[(np.diff(obs.ptr) == 0) == lacking], minlength=n).astype(np.float64)
+
+
+def capture_by_sample(rates: Rates, obs: Observed) -> np.ndarray:
+    """Capture rates (S, 2): the mean over the cells with a chain."""
+    n = _with_chain(obs.stratum, obs, len(rates.capture)) + 1e-9
+    n, capture = n.reshape(-1, N_GROUPS, 1), rates.capture.reshape(-1, N_GROUPS, 2)
+    return np.asarray((n * capture).sum(axis=1) / n.sum(axis=1))
+
+
+def without_partners(rates: Rates) -> Rates:
+    """Rates of cells that have no partner chain to capture."""
+    return rates._replace(capture=rates.capture * [1.0, 0.0])
 
 
 class Counts(NamedTuple):
@@ -97,7 +114,7 @@ class Counts(NamedTuple):
     Attributes
     ----------
     seen, lost
-        (S, 2): chains that a cell's clone is known to have, seen and not seen in it.
+        (G, 2): chains that a cell's clone is known to have, seen and not seen in it.
     own, foreign
         Per entry: probability of being the cell's own, and of being ambient.
     foreign_exposure
@@ -106,6 +123,8 @@ class Counts(NamedTuple):
         Per cell: posterior of these explanations.
     doublet_exposure
         (S,): cells in which a second cell would have shown.
+    droplets
+        (S,): droplets, those without a chain of their own included.
     """
 
     seen: np.ndarray
@@ -117,6 +136,7 @@ class Counts(NamedTuple):
     none: np.ndarray
     doublet: np.ndarray
     doublet_exposure: np.ndarray
+    droplets: np.ndarray
 
 
 def update(obs: Observed, counts: Counts, n_samples: int) -> Rates:
@@ -132,8 +152,8 @@ def update(obs: Observed, counts: Counts, n_samples: int) -> Rates:
         S.
     """
     capture = _shrunk(counts.seen, counts.seen + counts.lost, DEFAULT_CAPTURE)
-    own = _umis(obs, counts.own, n_samples, by_locus=True)
-    ambient_umi = _falling(_umis(obs, counts.foreign, n_samples, by_locus=False))
+    own = _umis(obs, counts.own, obs.stratum, n_samples * N_GROUPS, by_locus=True)
+    ambient_umi = _falling(_umis(obs, counts.foreign, obs.sample, n_samples, by_locus=False))
     group = obs.sample[obs.cell] * 2 + obs.locus
     foreign = np.bincount(group, counts.foreign, minlength=2 * n_samples).reshape(n_samples, 2)
     ambient = _shrunk(foreign, counts.foreign_exposure, np.full(2, DEFAULT_AMBIENT))
@@ -146,7 +166,22 @@ def update(obs: Observed, counts: Counts, n_samples: int) -> Rates:
     new = (total(counts.new) + 0.5) / (n + 1)
     none = _none(obs, counts.none, np.repeat(ambient.sum(axis=1), N_GROUPS))
     return Rates(np.clip(capture, 0.02, 0.995), _known(own), _known(ambient_umi), np.clip(ambient, 1e-4, 2.0), new,
-                 none, np.clip(doublet[:, 0], 1e-3, 0.4), n)
+                 none, np.clip(doublet[:, 0], 1e-3, 0.4), n, _clump(obs, counts))
+
+
+def _clump(obs: Observed, counts: Counts) -> np.ndarray:
+    """Factors of `Rates.clump`: pairs of ambient chains in one droplet over those that chance would put there."""
+    n_samples = counts.droplets.size
+    k = np.bincount(obs.cell, counts.foreign, minlength=obs.sample.size)
+    pairs = k**2 - np.bincount(obs.cell, counts.foreign**2, minlength=obs.sample.size)
+    total, found = (np.bincount(obs.sample, x, minlength=n_samples) for x in (k, pairs))
+    droplets = np.maximum(counts.droplets, 1.0)
+    excess = np.clip((found + WEIGHT) / (total**2 / droplets + WEIGHT) - 1, 1e-6, 5.0)  # 1 / shape
+    mean = total / droplets
+    out = np.ones((n_samples, MOST_CHAINS + 1))
+    for j in range(MOST_CHAINS):
+        out[:, j + 1] = out[:, j] * (1 + excess * j) / (1 + excess * mean)
+    return out
 
 
 def _none(obs: Observed, posterior: np.ndarray, ambient: np.ndarray) -> np.ndarray:
@@ -159,17 +194,17 @@ def _none(obs: Observed, posterior: np.ndarray, ambient: np.ndarray) -> np.ndarr
 
 
 def _shrunk(hits: np.ndarray, trials: np.ndarray, default: np.ndarray) -> np.ndarray:
-    """Shares per sample, shrunk to the pooled share, which is shrunk to the default."""
+    """Shares per row, shrunk to the pooled share, which is shrunk to the default."""
     pooled = (hits.sum(axis=0) + WEIGHT * default) / (trials.sum(axis=0) + WEIGHT)
     return (hits + WEIGHT * pooled) / (trials + WEIGHT)
 
 
-def _umis(obs: Observed, weight: np.ndarray, n_samples: int, *, by_locus: bool) -> np.ndarray:
-    """UMI distribution of weighted entries per sample (and locus), shrunk like the shares."""
+def _umis(obs: Observed, weight: np.ndarray, label: np.ndarray, n_labels: int, *, by_locus: bool) -> np.ndarray:
+    """UMI distribution of weighted entries per label of the cell (and locus), shrunk like the shares."""
     n_loci = 2 if by_locus else 1
-    group = obs.sample[obs.cell] * n_loci + (obs.locus if by_locus else 0)
-    table = np.bincount(group * N_CLASSES + obs.umi_class, weight, minlength=n_samples * n_loci * N_CLASSES)
-    table = table.reshape(n_samples, n_loci, N_CLASSES)
+    group = label[obs.cell] * n_loci + (obs.locus if by_locus else 0)
+    table = np.bincount(group * N_CLASSES + obs.umi_class, weight, minlength=n_labels * n_loci * N_CLASSES)
+    table = table.reshape(n_labels, n_loci, N_CLASSES)
     table[..., 0] = 0.0
     default = DEFAULT_OWN if by_locus else DEFAULT_AMBIENT_UMI[None]
     pooled = table.sum(axis=0) + WEIGHT * default

@@ -7,13 +7,12 @@ import pandas as pd
 
 from .. import _schema
 from .._errors import InputError
+from ..clones.api import NOT_MEMBERS, informative
 from ..patient import access
 from . import distinct as populations
 from .chains import exact_members
 from .predates import Before, Sighting, first_day, verdict
 from .timeline import Places, places, timeline_table, upper_bound
-
-NOT_MEMBERS = ("doublet", "ambiguous")
 
 
 def timeline(mdata: access.Data) -> None:
@@ -60,13 +59,11 @@ def _members(data: access.Data) -> tuple[list[str], np.ndarray, np.ndarray]:
         raise InputError("obs", f"{len(patients)} patients ({', '.join(patients[:3])} ...)",
                          "give the data of one patient: days and clones are those of one patient")
     names, status = access.text(data, "clone_id"), access.text(data, "clone_status")
-    single = ~np.isin(status, NOT_MEMBERS)
-    trb = access.column(data, "has_trb").astype("boolean").fillna(value=False).to_numpy(dtype=bool)
-    member = single & (names != "")
+    member = ~np.isin(status, NOT_MEMBERS) & (names != "")
     ids = sorted(set(names[member]))
     index = {c: i for i, c in enumerate(ids)}
     clone = np.array([index[c] if m else -1 for c, m in zip(names, member, strict=True)], np.int64)
-    return ids, clone, single & trb
+    return ids, clone, informative(status, access.column(data, "has_trb").to_numpy())
 
 
 def _samples(data: access.Data, sample: np.ndarray) -> pd.DataFrame:

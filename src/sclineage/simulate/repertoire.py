@@ -57,6 +57,12 @@ class Rates:
         Droplets without T cells, as a share of those with.
     uneven
         Log-normal spread of the sizes of the samples, and normal spread of the logit of their capture; 0: all alike.
+    recognised
+        Share of T cells of median depth that their expression shows to be T cells.
+    mistaken
+        Share of droplets without T cell whose expression looks like one.
+    uncaptured
+        Cells that were lost and fed the ambient, as a share of those captured.
     """
 
     malignant: float = 0.15
@@ -78,6 +84,9 @@ class Rates:
     error: float = 0.01
     other: float = 0.3
     uneven: float = 0.0
+    recognised: float = 0.95
+    mistaken: float = 0.02
+    uncaptured: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,8 @@ class Repertoire:
     truth
         One row per droplet: ``sample`` (int), ``clone`` and ``clone_2`` (-1 none), ``n_own`` (own chains seen),
         ``own_trb`` (whether an own TRB was seen), ``shown_1``, ``shown_2``, ``trb_1``, ``trb_2`` (whether the first and
-        the second cell showed a chain, a TRB).
+        the second cell showed a chain, a TRB), ``trb_umi_1``, ``trb_umi_2`` (UMIs of that TRB), ``group`` (by
+        expression: 1 T cell, 2 other, 3 myeloid or B cell).
     clones
         One row per clone: chains ``trb, trb_2, tra, tra_2`` (-1 none), rows of `chains`.
     chains
@@ -139,16 +149,22 @@ def simulate_repertoire(n_cells: int, *, seed: int, rates: Rates | None = None, 
     """
     rates = draw_rates(seed) if rates is None else rates
     rng = np.random.default_rng([seed, crc32(b"repertoire")])
-    of_cell = _clone_of_cells(rng, n_cells, rates)
-    clones, chains = _receptors(rng, int(of_cell.max()) + 1, rates)
+    lost = round(n_cells * rates.uncaptured)
+    of_all = _clone_of_cells(rng, n_cells + lost, rates)
+    of_cell = of_all[:n_cells]
+    clones, chains = _receptors(rng, int(of_all.max()) + 1, rates)
     n = n_cells + round(n_cells * rates.other)
     sample, shift = _samples(rng, n, n_samples, rates.uneven)
     truth = pd.DataFrame({"sample": sample, "clone": -1, "clone_2": -1})
     truth.loc[:n_cells - 1, "clone"] = of_cell
     second = np.flatnonzero(rng.random(n_cells) < rates.doublet)
     truth.loc[second, "clone_2"] = rng.choice(of_cell, second.size)
-    own = _own_chains(rng, truth, clones, chains, rates, shift)
-    seen = pd.concat([own, _ambient(rng, truth, own, rates)], ignore_index=True)
+    own, depth = _own_chains(rng, truth, clones, chains, rates, shift)
+    outside = pd.DataFrame({"sample": rng.choice(sample, lost), "clone": of_all[n_cells:], "clone_2": -1})
+    soup, _ = _own_chains(rng, outside, clones, chains, rates, shift)
+    soup = pd.concat([own.assign(sample=sample[own["cell"]]),
+                      soup.assign(sample=outside["sample"].to_numpy()[soup["cell"]])], ignore_index=True)
+    seen = pd.concat([own, _ambient(rng, truth, soup, rates)], ignore_index=True)
     seen = _with_errors(rng, seen, len(chains), rates.error)
     truth["n_own"] = np.bincount(own["cell"], minlength=n)
     is_trb = chains["locus"].to_numpy(object)[own["chain"]] == "TRB"
@@ -156,7 +172,10 @@ def simulate_repertoire(n_cells: int, *, seed: int, rates: Rates | None = None, 
         cell, of = own["cell"], own["party"] == party
         truth[f"shown_{party + 1}"] = np.bincount(cell[of], minlength=n) > 0
         truth[f"trb_{party + 1}"] = np.bincount(cell[of & is_trb], minlength=n) > 0
+        umi = own[of & is_trb].groupby("cell")["umi_count"].max()
+        truth[f"trb_umi_{party + 1}"] = umi.reindex(range(n), fill_value=0)
     truth["own_trb"] = truth["trb_1"] | truth["trb_2"]
+    truth["group"] = _groups(rng, truth, depth, rates)
     return Repertoire(_records(rng, seen, chains), truth, clones, chains, rates)
 
 
@@ -210,15 +229,16 @@ def _receptors(rng: np.random.Generator, n: int, rates: Rates) -> tuple[pd.DataF
 
 
 def _own_chains(rng: np.random.Generator, truth: pd.DataFrame, clones: pd.DataFrame, chains: pd.DataFrame,
-                rates: Rates, shift: np.ndarray) -> pd.DataFrame:
-    """Chains of the cells in the droplets that were captured, with UMIs."""
+                rates: Rates, shift: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+    """Chains of the cells in the droplets that were captured, with UMIs; and the log depth of the first cells."""
     weight = {c: rng.normal(0, 0.4, len(clones)) for c in clones.columns}  # how well each chain of a clone captures
     sample = truth["sample"].to_numpy()
-    parts = []
+    parts, first = [], np.zeros(len(truth))
     for party, column in enumerate(("clone", "clone_2")):
         cell = np.flatnonzero(truth[column] >= 0)
         clone = truth[column].to_numpy()[cell]
         depth = rng.normal(0, rates.depth_sd, cell.size)
+        first[cell] = np.maximum(first[cell], depth) if party else depth
         for name in clones.columns:
             chain = clones[name].to_numpy()[clone]
             base, mean = ((rates.capture_trb, rates.umi_trb) if name.startswith("trb") else
@@ -228,21 +248,29 @@ def _own_chains(rng: np.random.Generator, truth: pd.DataFrame, clones: pd.DataFr
             umis = 1 + _negative_binomial(rng, mean * np.exp(0.7 * depth + 0.5 * weight[name][clone]), 1.3)
             parts.append(pd.DataFrame({"cell": cell[seen], "chain": chain[seen], "umi_count": umis[seen],
                                        "party": party}))
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True), first
+
+
+def _groups(rng: np.random.Generator, truth: pd.DataFrame, depth: np.ndarray, rates: Rates) -> np.ndarray:
+    """What expression says of each droplet; T cells of low depth are missed more often."""
+    logit = np.log(rates.recognised / (1 - rates.recognised)) + 2 * depth
+    is_t = (truth["clone"] >= 0).to_numpy()
+    called = rng.random(len(truth)) < np.where(is_t, 1 / (1 + np.exp(-logit)), rates.mistaken)
+    return np.select([called, is_t | (rng.random(len(truth)) < 0.3)], [1, 2], default=3)
 
 
 def _negative_binomial(rng: np.random.Generator, mean: np.ndarray, size: float) -> np.ndarray:
     return rng.poisson(rng.gamma(size, 1, mean.size) * mean / size)
 
 
-def _ambient(rng: np.random.Generator, truth: pd.DataFrame, own: pd.DataFrame, rates: Rates) -> pd.DataFrame:
-    """Chains of other cells of the sample in every droplet, drawn by their UMIs."""
+def _ambient(rng: np.random.Generator, truth: pd.DataFrame, soup: pd.DataFrame, rates: Rates) -> pd.DataFrame:
+    """Chains of the cells of the sample, captured or lost, in every droplet, drawn by their UMIs."""
     number = rng.poisson(rates.ambient * rng.gamma(rates.ambient_spread, 1 / rates.ambient_spread, len(truth)))
     cell = np.repeat(np.arange(len(truth)), number)
     chain = np.zeros(cell.size, np.int64)
     sample = truth["sample"].to_numpy()
     for s in np.unique(sample):
-        pool = own[sample[own["cell"]] == s]
+        pool = soup[soup["sample"] == s]
         where = np.flatnonzero(sample[cell] == s)
         weight = pool["umi_count"].to_numpy(np.float64)
         if len(pool):
