@@ -141,7 +141,7 @@ def mitochondria(data: Path, say: Callable[[str], None]) -> list[dict[str, Any]]
 
 
 PARTS: dict[str, Callable[[Path, Callable[[str], None]], Any]] = {
-    "cell_ranger": against_cell_ranger, "timeline": follow, "larry": larry, "mitochondria": mitochondria}
+    "larry": larry, "mitochondria": mitochondria, "timeline": follow, "cell_ranger": against_cell_ranger}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -155,12 +155,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.data is None:
         parser.error("no data: give --data or set SCLINEAGE_DATA")
-    results = {k: PARTS[k](Path(given.data), lambda x: print(x, file=sys.stderr)) for k in given.only or PARTS}
-    facts = machine()
-    print(text := report(results, facts))
+    facts, results = machine(), {}
     given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / f"{NAME}.md").write_text(text, encoding="utf-8")
-    (given.out / f"{NAME}.json").write_text(json.dumps({"machine": facts} | results, indent=1) + "\n", encoding="utf-8")
+    for part in given.only or PARTS:
+        results[part] = PARTS[part](Path(given.data), lambda x: print(x, file=sys.stderr))
+        (given.out / f"{NAME}.md").write_text(report(results, facts), encoding="utf-8")
+        record = json.dumps({"machine": facts} | results, indent=1)
+        (given.out / f"{NAME}.json").write_text(record + "\n", encoding="utf-8")
+    print(report(results, facts))
     return 0
 
 
