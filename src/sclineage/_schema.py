@@ -227,9 +227,10 @@ VIRUS = [
 # --- counting ---------------------------------------------------------------------------------------------------------
 READS = [
     _c("group", "str", "what the reads are split by", ("barcode", "transcript", "molecule")),
-    _c("state", "str", "barcode: state of its barcode; transcript: feature, endogenous, nothing or no_primer; molecule: "
-       "what became of the reads of features"),
-    _c("reads", "int", "reads; the states of barcode and of transcript add up to all, those of molecule to the features"),
+    _c("state", "str", "barcode: state of the barcode; transcript: feature, endogenous, nothing or no_primer; "
+       "molecule: what became of the reads of features"),
+    _c("reads", "int", "reads; the states of barcode and of transcript add up to all reads, those of molecule to the "
+       "reads of features"),
     _c("share", "float", "share of the reads of the group"),
 ]
 SHARING = [

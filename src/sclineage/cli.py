@@ -140,11 +140,8 @@ def main(args: list[str] | None = None) -> None:
     args = _several(sys.argv[1:] if args is None else args)
     try:
         status = app(args=args, standalone_mode=False, prog_name="sclineage")
-    except KeyboardInterrupt:
-        _exit(130, "interrupted; nothing that looks finished was written"
-              + ("; `sclineage run ... --resume` continues" if args[:1] == ["run"] else ""), args)
-    except typer.Abort:
-        _exit(130, "interrupted", args)
+    except (KeyboardInterrupt, typer.Abort):
+        status = 130
     except typer.TyperException as error:
         _exit(2, f"usage: {error.format_message()}; see sclineage --help", args)
     except InputError as error:
@@ -156,6 +153,9 @@ def main(args: list[str] | None = None) -> None:
     except Exception as error:  # noqa: BLE001  the user gets one line, the traceback only with --debug
         _exit(1, f"internal error: {type(error).__name__}: {' '.join(str(error).split())[:300]}; "
                  "run again with --debug and report it", args)
+    if status == 130:  # typer turns Ctrl-C into this status
+        _exit(130, "interrupted; nothing that looks finished was written"
+              + ("; `sclineage run ... --resume` continues" if args[:1] == ["run"] else ""), args)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -16,7 +16,7 @@ from .empties import COLUMNS, no_empties, read_empties
 from .features import union
 from .load import Guard, Sample, load_sample, require_car, sample_facts
 from .modalities import assemble
-from .molecules import named, natural
+from .molecules import OWN_MATRIX, named, natural, own_counts
 from .sheet import FILES, UNUSED, read_sheet
 from .spec import Constructs, VirusSpec, parse_car, parse_virus, resolve_virus, row_constructs
 
@@ -174,9 +174,21 @@ def _empties(samples: Mapping[str, Sample], features: pd.DataFrame) -> pd.DataFr
     for path, together in sorted(shared.items()):
         sums = read_empties(path, cells=np.unique(np.concatenate([s.cells for s in together])), features=wanted)
         parts += [sums.assign(sample=s.name) for s in together]
+    parts += [_own_empties(s, wanted) for s in samples.values() if s.tables and not s.row["raw"]]
+    parts = [p for p in parts if len(p)]
     if not parts:
         return no_empties()
     return pd.concat(parts)[list(COLUMNS)].sort_values(["sample", "feature"], kind="stable", ignore_index=True)
+
+
+def _own_empties(sample: Sample, wanted: list[str]) -> pd.DataFrame:
+    """Droplets that ``sclineage count`` met, for a sample without an unfiltered matrix."""
+    rows = []
+    for table in sample.tables:
+        own = None if table.name else own_counts(table.file.parent / OWN_MATRIX)
+        rows += [(sample.name, f, own.droplets, own.umi[f]) for f in wanted if own and own.droplets and f in own.umi]
+    found = pd.DataFrame(rows, columns=["sample", "feature", "n_droplets", "feature_umi"])
+    return found.assign(umi_total=0)[list(COLUMNS)].astype(COLUMNS)
 
 
 def _inputs(sheet: str | os.PathLike[str] | pd.DataFrame, samples: Mapping[str, Sample]) -> list[str]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from .._errors import InputError, nearest
 from .barcodes import require_unique
+from .molecules import own_counts
 from .text import read_table, read_text
 
 BARCODE_COLUMNS = ("cell", "barcode", "cell_barcode", "cell_id", "barcodes")
@@ -23,8 +24,9 @@ def read_cells(path: str | Path, *, owners: Sequence[str]) -> np.ndarray:
     Parameters
     ----------
     path
-        One column (all of them are cells of the sample), or a barcode and the sample or donor it belongs to; with or
-        without header, plain or gzip.
+        What ``sclineage count`` wrote (its folder or ``features.h5ad``), one column (all of them
+        are cells of the sample), or a barcode and the sample or donor it belongs to; with or without header, plain or
+        gzip.
     owners
         Names under which the sample may stand there, in order of preference: sample, specimen, patient. Doublets and
         unassigned barcodes belong to nobody, and so does a barcode whose ``status`` is not singlet.
@@ -50,6 +52,9 @@ def read_cells(path: str | Path, *, owners: Sequence[str]) -> np.ndarray:
 
 def _table(path: str | Path) -> pd.DataFrame:
     """Columns barcode and, where the file assigns barcodes, owner."""
+    own = own_counts(path)
+    if own is not None:
+        return pd.DataFrame({"barcode": own.cells})
     first = read_text(path).lstrip("\n").split("\n", 1)[0]
     sep = "\t" if "\t" in first else ","
     header = [f.strip().strip('"').casefold() for f in first.split(sep)]

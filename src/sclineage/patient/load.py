@@ -18,7 +18,7 @@ from .cell_lists import read_cells
 from .contigs import read_vdj
 from .features import ANTIBODY, GENE_EXPRESSION
 from .matrices import Matrix, read_matrix
-from .molecules import MoleculeTable, Pick, read_molecules
+from .molecules import OWN_TABLE, SHARED, MoleculeTable, Pick, own_counts, read_molecules
 from .sheet import files
 from .spec import HUMAN_ID, Constructs, row_constructs
 
@@ -97,6 +97,7 @@ def load_sample(row: pd.Series, *, car: Constructs, wanted: Pick, guard: Guard, 
     Cells are the barcodes of ``gex`` (those on the ``cells`` list where one is given), else of ``cells``, else of
     ``vdj``. With `peek` matrices keep all names and the counts of their first cells only.
     """
+    row = _without_own_matrix(row)
     sample = Sample(row, constructs=guard(row_constructs, str(row["car"]), car))
     matrix = guard(read_matrix, sample.paths("gex")[0], obs=str(row["gex_obs"]), peek=peek) if row["gex"] else None
     listed = guard(read_cells, sample.paths("cells")[0], owners=[str(row[c]) for c in ("sample", "specimen", "patient")]
@@ -113,6 +114,18 @@ def load_sample(row: pd.Series, *, car: Constructs, wanted: Pick, guard: Guard, 
     if row["alleles"] and (found := guard(read_alleles, sample.paths("alleles")[0])) is not None:
         guard(_join_alleles, sample, found)
     return sample
+
+
+def _without_own_matrix(row: pd.Series) -> pd.Series:
+    """A row whose ``gex`` is what ``sclineage count`` wrote: it names cells and molecules, and holds no genes."""
+    if not row["gex"] or row["gex_obs"] or own_counts(str(row["gex"])) is None:
+        return row
+    matrix = Path(str(row["gex"]))
+    folder = matrix if matrix.is_dir() else matrix.parent
+    row = row.copy()
+    row["cells"], row["molecules"] = row["cells"] or str(matrix), row["molecules"] or str(folder / OWN_TABLE)
+    row["gex"] = ""
+    return row
 
 
 def _settle_cells(sample: Sample, matrix: Matrix | None, listed: np.ndarray | None,
@@ -211,6 +224,9 @@ def require_car(sample: Sample) -> None:
     source = sample.gex.file if sample.gex is not None else sample.tables[0].file
     for feature in dict.fromkeys(f for features in sample.constructs.values() for f in features):
         ids = list(genes.loc[genes["name"] == feature, "gene_ids"])
+        if feature.endswith(SHARED):
+            raise InputError(source, f"CAR feature {feature!r} only has sequence that endogenous transcripts have too",
+                             f"use {feature.removesuffix(SHARED)!r}")
         if feature not in counted:
             _require_car_feature(source, feature, ids, [*genes["name"], *sorted(counted)])
     for table in sample.tables:

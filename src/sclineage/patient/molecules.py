@@ -17,6 +17,8 @@ from .matrices import open_h5
 from .text import read_table, read_text, reading, require_columns, require_file, whole_numbers
 
 COLUMNS = ("barcode", "umi", "feature", "reads")
+OWN_TABLE, OWN_MATRIX = "molecules.tsv.gz", "features.h5ad"  # of ``sclineage count``
+SHARED = ":shared"  # ending of its features that only have sequence which endogenous transcripts have too
 Pick = Callable[[pd.DataFrame], Collection[str]]
 
 
@@ -49,8 +51,9 @@ def read_molecules(path: str | Path, *, name: str = "", wanted: Pick | None = No
     Parameters
     ----------
     path
-        ``barcode umi feature reads`` separated by tabs, commas or blanks, plain or gzip, with or without header (then
-        exactly four columns; with one, further columns are ignored); or a Cell Ranger ``molecule_info.h5``.
+        Folder that ``sclineage count`` wrote, or ``barcode umi feature reads`` separated by tabs, commas or
+        blanks, plain or gzip, with or without header (then exactly four columns; with one, further columns are
+        ignored); or a Cell Ranger ``molecule_info.h5``.
     name
         Name of the table in the sheet.
     wanted
@@ -67,7 +70,7 @@ def read_molecules(path: str | Path, *, name: str = "", wanted: Pick | None = No
     InputError
         Absent, empty, truncated, a missing column, a number of reads that is not a whole number above 0.
     """
-    path = require_file(path)
+    path = require_file(Path(path) / OWN_TABLE if Path(path).is_dir() else path)
     with path.open("rb") as handle:
         is_h5 = handle.read(8) == b"\x89HDF\r\n\x1a\n"
     if is_h5:
@@ -102,7 +105,7 @@ def _text_rows(path: Path) -> tuple[pd.DataFrame, int]:
 
 def _declared(path: Path) -> list[str]:
     """Features that our own counting looked for, from the ``features.h5ad`` beside its table."""
-    beside = path.parent / "features.h5ad"
+    beside = path.parent / OWN_MATRIX
     if path.name.split(".")[0] != "molecules" or not beside.exists():
         return []
     from anndata.io import read_elem
@@ -122,6 +125,41 @@ def _unseen(path: Path, features: Sequence[str]) -> tuple[str, ...]:
         raise InputError(beside, "it is no JSON", "count the sample again, or move the file away") from None
     out_of_reach = set(record.get("constructs_unseen", ())) if record.get("made_by") == "sclineage count" else set()
     return tuple(f for f in features if set(f.split("_or_")) <= out_of_reach)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCounts:
+    """What the ``features.h5ad`` of ``sclineage count`` says beside the counts.
+
+    Attributes
+    ----------
+    cells
+        Barcodes of the cells.
+    droplets
+        Empty droplets of the library.
+    umi
+        Molecules in them, by feature.
+    """
+
+    cells: np.ndarray
+    droplets: int
+    umi: dict[str, int]
+
+
+def own_counts(path: str | Path) -> OwnCounts | None:
+    """Read ``features.h5ad`` of ``sclineage count`` (the file, or its folder); None where the file is another one."""
+    path = Path(path) / OWN_MATRIX if Path(path).is_dir() else Path(path)
+    if not path.is_file() or path.suffix != ".h5ad":
+        return None
+    from anndata.io import read_elem
+
+    with open_h5(path) as file, reading(path):
+        if "uns/count" not in file:
+            return None
+        var = read_elem(file["var"])
+        return OwnCounts(read_elem(file["obs"]).index.astype(str).to_numpy(dtype=object),
+                         int(read_elem(file["uns/count/droplets"])),
+                         dict(zip(map(str, var.index), map(int, var["umi_droplets"]), strict=True)))
 
 
 def _molecule_info(path: Path, name: str, wanted: Pick | None) -> MoleculeTable:

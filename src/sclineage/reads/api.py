@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from anndata.io import write_elem
 from scipy import sparse
 
 from .. import _backend, _provenance, _schema
@@ -144,7 +147,8 @@ def count_targets(*, chemistry: str, targets: PathLike, r1: Paths = (), r2: Path
     policy
         Barcode correction: ``cellranger``, ``unique`` or ``calibrated`` (`match_barcodes`).
     umi_policy
-        ``cellranger`` (default), ``exact``, or ``directional`` (default of enriched libraries).
+        ``cellranger`` (default), ``exact`` (default of a BAM whose UMIs are corrected), or ``directional`` (default of
+        enriched libraries).
     enriched
         An enrichment (amplicon) library: chimeras are dropped, and molecules under a number of reads that is found from
         the library.
@@ -179,7 +183,8 @@ def count_targets(*, chemistry: str, targets: PathLike, r1: Paths = (), r2: Path
     Memory is that of the distinct (cell, feature, UMI) and the whitelist, not of the files. Reads whose barcode has to
     wait for the counts of the whole library wait in the folder for temporary files.
     """
-    way = _way(policy, umi_policy, device, enriched=enriched, primers=primers, least_reads=least_reads)
+    usual: UmiPolicy = "directional" if enriched else "exact" if bam and not whitelist else "cellranger"
+    way = _way(policy, umi_policy or usual, device, enriched=enriched, primers=primers, least_reads=least_reads)
     asked = {"chemistry": chemistry, "targets": targets, "decoys": decoys, "gtf": gtf, "r1": r1, "r2": r2, "bam": bam,
              "whitelist": whitelist, "cells": cells, "merge": merge, "primers": list(primers), "rescue": rescue}
     with contextlib.ExitStack() as stack:
@@ -200,9 +205,8 @@ def count_targets(*, chemistry: str, targets: PathLike, r1: Paths = (), r2: Path
     return found
 
 
-def _way(policy: Policy, umi_policy: UmiPolicy | None, device: Device, *, enriched: bool, primers: Sequence[str],
+def _way(policy: Policy, umi_policy: UmiPolicy, device: Device, *, enriched: bool, primers: Sequence[str],
          least_reads: int | None) -> Way:
-    umi_policy = umi_policy or ("directional" if enriched else "cellranger")
     for name, value, known in (("policy", policy, POLICIES), ("umi policy", umi_policy, UMI_POLICIES)):
         if value not in known:
             raise InputError(name, f"found {value!r}", f"use one of {', '.join(known)}")
@@ -254,8 +258,16 @@ def _record(opened: Opened, loaded: Targets, result: Result, way: Way, asked: di
 
 def _write(folder: Path, opened: Opened, result: Result, found: AnnData, record: dict[str, Any]) -> None:
     write_molecules(result.table, folder / "molecules.tsv.gz")
-    found.write_h5ad(folder / "features.h5ad")
+    _write_h5ad(found, folder / "features.h5ad")
     _schema.write(read_states(result.counted), "reads", folder / "reads.csv")
     table = sharing_table(result.counted, opened.source.chemistry.umi.length, result.droplets)
     _schema.write(table, "sharing", folder / "sharing.csv")
     _provenance.write_json(record, folder / LAST)
+
+
+def _write_h5ad(found: AnnData, path: Path) -> None:
+    """Write an AnnData through memory: HDF5 may crash the process when the disk is full."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        write_elem(file, "/", found)
+    path.write_bytes(buffer.getvalue())

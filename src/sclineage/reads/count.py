@@ -159,10 +159,10 @@ def _found(tally: TargetTally, targets: AnyTargets) -> dict[str, int]:
 
 
 def _enriched(molecules: Molecules, way: Way) -> tuple[Molecules, Threshold]:
-    """Drop chimeras, then molecules with too few reads."""
-    kept = drop_chimeras(molecules)
-    found = reads_threshold(kept.counted.reads)
+    """Drop chimeras, and molecules with too few reads; the threshold is found with the chimeras still there."""
+    found = reads_threshold(molecules.counted.reads)
     least = found.reads if way.least_reads is None else way.least_reads
+    kept = drop_chimeras(molecules)
     return with_fate(kept, np.flatnonzero(kept.reads < least), FEW_READS), found
 
 

@@ -32,7 +32,7 @@ class Result:
     cells
         Its cells.
     droplets
-        int64: ranks of its empty droplets.
+        int64: ranks of its empty droplets; none of an enrichment, whose reads say nothing about the rest of a droplet.
     barcodes
         Barcodes of the cells, sorted.
     table
@@ -72,7 +72,8 @@ def count_library(opened: Opened, targets: AnyTargets, way: Way, *, cells: PathL
         both = merge_molecules(table, read_molecule_table(merge, counted.features, umi_length=length))
         merged, table = len(both) - len(table), both
     _require_cells(given, counted, cells)
-    return Result(counted, found, droplets(counted.barcode_reads, found.ranks), barcode_texts(found.ranks, whitelist),
+    empty = np.zeros(0, np.int64) if way.enriched else droplets(counted.barcode_reads, found.ranks)
+    return Result(counted, found, empty, barcode_texts(found.ranks, whitelist),
                   table, merged)
 
 

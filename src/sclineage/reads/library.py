@@ -25,6 +25,7 @@ from .fastq import Batch
 from .parse import TOO_SHORT
 
 READ_STATES = (*STATES, "too_short")
+LEAST_BASES = 25  # of a transcript read: one k-mer
 _WAITING = 1 << 20  # reads decided at a time
 
 __all__ = ["READ_STATES", "Library", "Looked", "check_chemistry", "open_aside",
@@ -244,6 +245,9 @@ def check_chemistry(batch: Batch, used: Chemistry, whitelist: Whitelist, *, list
         raise InputError(listed, f"only {long:.1%} of the first {len(batch)} reads have the {used.bases} bases of "
                          f"barcode and UMI (median {int(np.median(batch.length))})",
                          f"{used.name} is not their chemistry")
+    if mate is not None and int(mate.length.max(initial=0)) < LEAST_BASES:
+        raise InputError(listed, f"the transcript reads have {int(mate.length.max(initial=0))} bases",
+                         f"give reads of at least {LEAST_BASES} bases, and check that R1 and R2 are not swapped")
     return share
 
 

@@ -62,7 +62,9 @@ def require(path: str | os.PathLike[str]) -> Path:
         raise InputError(path, "the file does not exist", "correct the path")
     if path.is_dir():
         raise InputError(path, "found a folder", "give the path of a file")
-    if path.is_file() and path.stat().st_size == 0:
+    if not path.is_file():
+        raise InputError(path, "found a pipe or device", "give a file: it is looked at before it is read")
+    if path.stat().st_size == 0:
         raise InputError(path, "the file is empty (0 bytes)", _DAMAGE)
     return path
 
