@@ -47,7 +47,7 @@ def test_counts_reach_the_patient(counted: tuple[Made, Path], columns: dict[str,
     empties = data.uns["sclineage"]["empties"].set_index("feature")
     sharing = pd.read_csv(folder / "counts" / "sharing.csv").set_index("feature")
     for feature in ("CAR", "WPRE"):
-        assert empties.loc[feature, "n_droplets"] == sharing.loc[feature, "n_droplets"] > 50
+        assert empties.loc[feature, "n_droplets"] == sharing.loc[feature, "n_droplets"] > 5
         assert empties.loc[feature, "feature_umi"] == sharing.loc[feature, "umi_droplets"]
 
 
