@@ -122,8 +122,9 @@ def _read_lines(path: Path, length: int) -> np.ndarray:
             if last:
                 buffer[size] = 10
                 size += 1
-            if codes.size < n + size // (length + 1) + 1:
-                codes.resize(max(2 * codes.size, n + _CHUNK), refcheck=False)
+            most = n + size // (length + 1) + 1
+            if codes.size < most:
+                codes.resize(most + n // 40, refcheck=False)  # by little: what is added is filled, and counts as used
             used, n, lines, fault = parse_barcodes(buffer[:size], length, codes, n, lines)
             if fault:
                 _refuse(path, fault, lines, length, buffer[used:size])
