@@ -55,11 +55,12 @@ def called(parts: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.concat([cells, found.cells], axis=1), records
 
 
-def against_cell_ranger(data: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:
+def against_cell_ranger(data: Path, say: Callable[[str], None],
+                        patients: Sequence[str] = ("P02", "P05", "P10", "P13")) -> list[dict[str, Any]]:
     """Cells by how our clone differs from Cell Ranger's clonotype, library by library; scirpy's agreement beside it."""
     sets = {"healthy PBMC": {"pbmc3": data / "tcr-10x-public" / "pbmc3_t_filtered_contig_annotations.csv.gz"}}
     table = pd.read_csv(data / "carpall-cart-gex-vdj" / "samples.tsv", sep="\t")
-    for patient, group in table[table["vdj_file"]].groupby("Patient"):
+    for patient, group in table[table["vdj_file"] & table["Patient"].isin(patients)].groupby("Patient"):
         sets[f"CARPALL {patient}"] = {
             s: data / "carpall-cart-gex-vdj" / "vdj" / f"{s}.filtered_contig_annotations.csv.gz"
             for s in sorted(group["TCR_Sample"])}
