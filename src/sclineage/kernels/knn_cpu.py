@@ -39,16 +39,16 @@ def _boxes_gap(low: np.ndarray, high: np.ndarray, other_low: np.ndarray, other_h
 
 
 @njit(cache=True, fastmath=FREE)
-def _scores(point: np.ndarray, block: np.ndarray, start: int, stop: int, out: np.ndarray) -> np.float32:
-    """Subtract the products of coordinates `start` to `stop` from the scores of a leaf; the least score."""
+def _scores(point: np.ndarray, block: np.ndarray, start: int, stop: int, out: np.ndarray, most: np.float32) -> bool:
+    """Subtract products of coordinates `start` to `stop` from the scores of a leaf; whether one is `most` or less."""
     for j in range(start, stop, STEP):
         a, b, c, d = point[j], point[j + 1], point[j + 2], point[j + 3]
         for t in range(LEAF):
             out[t] -= a * block[j, t] + b * block[j + 1, t] + c * block[j + 2, t] + d * block[j + 3, t]
-    least = np.float32(FAR)
+    near = False
     for t in range(LEAF):
-        least = min(least, out[t])
-    return least
+        near |= out[t] <= most
+    return near
 
 
 @njit(cache=True)
@@ -62,17 +62,17 @@ def _insert(score: np.float32, row: int, scores: np.ndarray, rows: np.ndarray) -
 
 
 @njit(cache=True)
-def _visit(point: np.ndarray, own: np.float32, tail: np.float32, block: np.ndarray, half: np.ndarray,
+def _visit(point: np.ndarray, tail: np.float32, block: np.ndarray, half: np.ndarray,
            head_half: np.ndarray, first: int, width: int, myself: int, scores: np.ndarray, rows: np.ndarray,
            room: np.ndarray) -> None:
     """One query against one leaf."""
     last = scores.size - 1
     room[:] = head_half
-    if _scores(point, block, 0, HEAD, room) > scores[last] + tail:
+    if not _scores(point, block, 0, HEAD, room, scores[last] + tail):
         return
     for t in range(LEAF):
         room[t] += half[t] - head_half[t]
-    if _scores(point, block, HEAD, point.size, room) >= scores[last]:
+    if not _scores(point, block, HEAD, point.size, room, scores[last]):
         return
     for t in range(width):
         if room[t] < scores[last] and first + t != myself:
@@ -101,7 +101,7 @@ def search(points: np.ndarray, starts: np.ndarray, blocks: np.ndarray, half: np.
                 continue
             for q in range(begin, begin + size):
                 if _box_gap(points[q], low[leaf], high[leaf]) <= scores[q - begin, k - 1] + own[q]:
-                    _visit(points[q], own[q], own[q] - own_head[q], blocks[leaf], half[leaf], head_half[leaf],
+                    _visit(points[q], own[q] - own_head[q], blocks[leaf], half[leaf], head_half[leaf],
                            starts[leaf], starts[leaf + 1] - starts[leaf], q, scores[q - begin], rows[q], room)
         for q in range(size):
             bound[begin + q] = scores[q, k - 1] + own[begin + q]

@@ -1,0 +1,1 @@
+"""Benchmarks of the embedding, the neighbour graph and the clusters."""

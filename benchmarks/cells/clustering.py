@@ -1,0 +1,214 @@
+"""Quality of neighbours and partitions beside the peers', on simulated and public data.
+
+    python -m benchmarks.cells.clustering [--sizes 10000,50000] [--seeds 5] [--first 11] [--data DIR] [--bal DIR]
+                                          [--out DIR]
+
+- recall: share of the true neighbours (float64, brute force, 500 points) that are found;
+- Q: modularity, mean (least to largest) over the seeds; s: median CPU seconds, the making of the graph included;
+- ARI: mean adjusted Rand index between the seeds' partitions and igraph's of the same number of rounds;
+- parts: communities that are not connected, over all seeds;
+- same TRBV: share of a T cell's neighbours with its TRBV, with the receptor genes kept out of the variable genes and
+  with them in, and the share expected by chance.
+
+``--data`` names the folder of public data (default: SCLINEAGE_DATA), ``--bal`` the folder ``liao-2019-covid19`` of
+scirpy's source distribution; without them only simulated data are used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from benchmarks._runner import RESULTS, machine
+from benchmarks.kernels.knn import K, scores
+from benchmarks.kernels.leiden import igraph_labels
+from sclineage.kernels import graphs, knn, leiden
+
+NAME = "cells.clustering"
+ROUNDS = (2, -1)
+SAMPLE = 500
+
+
+def recall(points: np.ndarray, found: np.ndarray) -> float:
+    """Against float64 brute force, of every so many points."""
+    rows = np.arange(0, len(points), max(1, len(points) // SAMPLE))
+    wide = points.astype(np.float64)
+    hits = []
+    for row in rows:
+        squared = ((wide - wide[row]) ** 2).sum(axis=1)
+        squared[row] = -1.0
+        hits.append(np.isin(np.argsort(squared, kind="stable")[:K], found[row]).mean())
+    return float(np.mean(hits))
+
+
+def neighbours(points: np.ndarray) -> Iterator[dict[str, Any]]:
+    """Recall of ours and of pynndescent."""
+    from pynndescent import NNDescent
+
+    yield {"method": "sclineage", "recall": recall(points, knn.nearest(points, K, device="cpu")[0])}
+    yield {"method": "pynndescent", "recall": recall(points, NNDescent(points, K, random_state=0).neighbor_graph[0])}
+
+
+def broken(graph: sparse.csr_matrix, labels: np.ndarray) -> int:
+    """Communities that are not connected."""
+    rows = np.repeat(np.arange(graph.shape[0]), np.diff(graph.indptr))
+    inside = labels[rows] == labels[graph.indices]
+    kept = sparse.csr_matrix((inside.astype(np.int8), graph.indices, graph.indptr), graph.shape)
+    kept.eliminate_zeros()
+    return int(connected_components(kept, directed=False)[0] - len(np.unique(labels)))
+
+
+def partitions(graph: sparse.csr_matrix, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Ours and igraph's over the seeds."""
+    from sklearn.metrics import adjusted_rand_score
+
+    ways: dict[str, Callable[[int, int], np.ndarray]] = {
+        "igraph": lambda rounds, seed: igraph_labels(graph, rounds=rounds, seed=seed),
+        "sclineage": lambda rounds, seed: leiden.leiden(graph, n_iterations=rounds, seed=seed, device="cpu")}
+    leiden.leiden(graph, device="cpu")  # compiled
+    for rounds in ROUNDS:
+        reference: list[np.ndarray] = []
+        for name, way in ways.items():
+            labels, seconds = [], []
+            for seed in seeds:
+                start = time.process_time()
+                labels.append(way(rounds, seed))
+                seconds.append(time.process_time() - start)
+            reference = reference or labels
+            quality = [leiden.modularity(graph, found) for found in labels]
+            ari = [adjusted_rand_score(a, b) for i, a in enumerate(labels) for j, b in enumerate(reference) if i != j]
+            yield {"method": name, "rounds": "to convergence" if rounds < 0 else rounds, "q": statistics.mean(quality),
+                   "q_least": min(quality), "q_most": max(quality), "cpu_s": statistics.median(seconds),
+                   "ari": statistics.mean(ari), "parts": sum(broken(graph, found) for found in labels),
+                   "clusters": statistics.median(int(found.max()) + 1 for found in labels)}
+
+
+def libraries(folder: Path) -> list[tuple[Path, Path]]:
+    """Matrices and contigs of a folder that belong together: 10x names, joined by the sample's name."""
+    contigs = {_sample(p): p for p in sorted(folder.rglob("*filtered_contig_annotations.csv.gz"))}
+    matrices = {_sample(p): p for p in sorted(folder.rglob("*filtered_feature_bc_matrix.h5"))}
+    return [(matrices[name], contigs[name]) for name in sorted(matrices.keys() & contigs.keys())]
+
+
+def _sample(path: Path) -> str:
+    """CARPALL: up to the first dot; GEO: between the accession and the words of 10x."""
+    stem = path.name.split("filtered_")[0].rstrip("._")
+    return stem.split("_", 1)[1] if stem.startswith("GSM") else stem
+
+
+def receptors(folder: Path) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
+    """Scores with the receptor genes out and in, and how many neighbours share the TRBV."""
+    import pandas as pd
+    import scanpy as sc
+
+    from sclineage.cells import genes
+
+    parts, calls = [], []
+    for matrix, table_ in libraries(folder):
+        part = sc.read_10x_h5(matrix)
+        part.var_names_make_unique()
+        contigs = pd.read_csv(table_)
+        beta = contigs[contigs["chain"] == "TRB"].drop_duplicates("barcode").set_index("barcode")["v_gene"]
+        calls.append(beta.reindex(part.obs_names).astype(object).to_numpy())
+        parts.append(part)
+    if any(list(p.var_names) != list(parts[0].var_names) for p in parts):
+        raise ValueError(f"{folder}: matrices with different genes")
+    data = sc.AnnData(sparse.vstack([p.X for p in parts]).tocsr(), var=parts[0].var[[]])
+    data.obs["trbv"] = np.concatenate(calls)
+    data = data[np.asarray((data.X > 0).sum(axis=1)).ravel() >= 200].copy()
+    sc.pp.normalize_total(data, target_sum=1e4)
+    sc.pp.log1p(data)
+    points, rows = {}, []
+    for name, kept in (("receptor genes out", ~genes.masked(data.var_names)), ("receptor genes in", slice(None))):
+        work = data[:, kept].copy()
+        sc.pp.highly_variable_genes(work, n_top_genes=2000)
+        work = work[:, work.var["highly_variable"]].copy()
+        sc.pp.scale(work, max_value=10)
+        sc.pp.pca(work, n_comps=50)
+        points[name] = np.asarray(work.obsm["X_pca"], dtype=np.float32)
+        rows.append({"variable genes": name, "receptor genes among them": int(genes.masked(work.var_names).sum()),
+                     **_shared(points[name], data.obs["trbv"])})
+    return points, rows
+
+
+def _shared(points: np.ndarray, trbv: Any) -> dict[str, float]:
+    cells = np.flatnonzero(trbv.notna())
+    names = trbv.iloc[cells].to_numpy()
+    indices = knn.nearest(points[cells], K, device="cpu")[0]
+    shares = np.unique(names, return_counts=True)[1] / len(names)
+    return {"same TRBV": float((names[indices[:, 1:]] == names[:, None]).mean()), "chance": float((shares**2).sum()),
+            "cells": len(cells)}
+
+
+def published() -> dict[str, Any]:
+    """Agreement with the labels that come with pbmc68k_reduced, ours and igraph's."""
+    import scanpy as sc
+    from sklearn.metrics import adjusted_rand_score
+
+    data = sc.datasets.pbmc68k_reduced()
+    graph = graphs.umap_graph(*knn.nearest(data.obsm["X_pca"], K, device="cpu"))
+    given = data.obs["bulk_labels"].astype(str)
+    return {"cells": data.n_obs, "sclineage": adjusted_rand_score(given, leiden.leiden(graph, device="cpu")),
+            "igraph": adjusted_rand_score(given, igraph_labels(graph))}
+
+
+def table(record: dict[str, Any]) -> str:
+    """Markdown of a record."""
+    lines = [f"# {NAME}", "", f"{record['machine']['cpu']}, {record['machine']['cores']} cores, load "
+             f"{record['machine']['load']:.1f}; seeds {record['seeds']}; research use only.", ""]
+    for name, part in record["results"].items():
+        lines += [f"## {name}", ""]
+        for rows in part:
+            lines += ["| " + " | ".join(rows[0]) + " |", "| --- " * len(rows[0]) + "|"]
+            lines += ["| " + " | ".join(f"{v:.5f}" if isinstance(v, float) else str(v) for v in row.values()) + " |"
+                      for row in rows]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--sizes", default="10000,50000,100000")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=11)
+    parser.add_argument("--data", type=Path, default=os.environ.get("SCLINEAGE_DATA"))
+    parser.add_argument("--bal", type=Path)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    given = parser.parse_args(arguments)
+    warnings.simplefilter("ignore")
+    seeds = list(range(given.first, given.first + given.seeds))
+    results: dict[str, Any] = {}
+    sets = {f"simulated, {int(n):,} cells": scores(int(n)) for n in given.sizes.split(",") if n}
+    folders = {"CAR-T cells (CARPALL)": Path(given.data) / "carpall-cart-gex-vdj"} if given.data else {}
+    for name, folder in (folders | ({"lavage cells (Liao 2019)": given.bal} if given.bal else {})).items():
+        points, shared = receptors(folder)
+        results[f"{name}: neighbours that share the TRBV"] = [shared]
+        sets[name] = points["receptor genes out"]
+    results["pbmc68k_reduced: ARI to the labels published with it"] = [[published()]]
+    for name, points_ in sets.items():
+        graph = graphs.umap_graph(*knn.nearest(points_, K, device="cpu"))
+        results[name] = [list(neighbours(points_)), list(partitions(graph, seeds))]
+        print(f"{name} done", file=sys.stderr)
+    record = {"benchmark": NAME, "seeds": seeds, "machine": machine(), "results": results}
+    print(table(record))
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / f"{NAME}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (given.out / f"{NAME}.md").write_text(table(record) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
