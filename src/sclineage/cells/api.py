@@ -18,10 +18,12 @@ from threadpoolctl import threadpool_limits
 from .. import _backend
 from .._errors import InputError, nearest
 from .._settings import Device
+from ..kernels.graphs import distance_graph, snn_graph, umap_graph
+from ..kernels.knn import nearest as nearest_points
+from ..kernels.leiden import leiden
 from ..patient import access
 from ..patient.api import not_expression
 from .genes import masked
-from .neighbors import distance_graph, knn, snn_weights, umap_weights
 from .subsets import MARKERS, subsets
 
 __all__ = ["annotate", "cluster", "embed", "neighbors", "umap"]
@@ -140,10 +142,9 @@ def neighbors(adata: access.Data, *, n_neighbors: int = 15, use_rep: str = "X_pc
     k = min(n_neighbors, gex.n_obs)
     distances = connectivities = sparse.csr_matrix((gex.n_obs, gex.n_obs))
     if k > 1:
-        indices, lengths = knn(points, k)
+        indices, lengths = nearest_points(points, k, device=device)
         distances = distance_graph(indices, lengths)
-        with _alone():
-            connectivities = umap_weights(indices, lengths) if weights == "umap" else snn_weights(indices)
+        connectivities = umap_graph(indices, lengths) if weights == "umap" else snn_graph(indices, device=device)
     gex.obsp["distances"], gex.obsp["connectivities"] = distances, connectivities
     params = {"n_neighbors": k, "method": weights, "metric": "euclidean", "use_rep": use_rep, "random_state": 0}
     gex.uns["neighbors"] = {"connectivities_key": "connectivities", "distances_key": "distances", "params": params}
@@ -164,20 +165,20 @@ def _representation(gex: AnnData, key: str) -> np.ndarray:
 
 def cluster(adata: access.Data, *, resolution: float = 1.0, n_iterations: int = 2, rng: int = 0,
             key_added: str = "leiden", device: Device = "auto", threads: int | None = None) -> None:
-    """Leiden clusters of the neighbour graph, by igraph: one thread, one seed, one answer.
+    """Leiden clusters of the neighbour graph: one seed, one answer, for any number of threads and on either device.
 
     Parameters
     ----------
     adata
         AnnData with ``obsp["connectivities"]``, or MuData with such a modality ``gex``.
     resolution, n_iterations
-        Of the Leiden algorithm (Traag et al. 2019), modularity.
+        Of the Leiden algorithm (Traag et al. 2019), modularity; see `kernels.leiden.leiden`.
     rng
         Seed.
     key_added
         Column to write.
     device, threads
-        Checked, and without influence on the result.
+        Where it is computed, and by how many threads; without influence on the result.
 
     Returns
     -------
@@ -189,31 +190,17 @@ def cluster(adata: access.Data, *, resolution: float = 1.0, n_iterations: int = 
     InputError
         No neighbour graph.
     """
-    _backend.pick(device, kernel="leiden")
     gex = _modality(adata)
     if "connectivities" not in gex.obsp:
         raise InputError("obsp", "no 'connectivities'", "run sl.pp.neighbors first")
-    labels = np.zeros(gex.n_obs, dtype=np.int64)
-    if sparse.csr_matrix(gex.obsp["connectivities"]).nnz:
-        with _backend.threads(threads), _alone():
-            work = AnnData(obs=pd.DataFrame(index=gex.obs_names))
-            sc.tl.leiden(work, resolution=resolution, n_iterations=n_iterations, random_state=rng, flavor="igraph",
-                         directed=False, adjacency=sparse.csr_matrix(gex.obsp["connectivities"]), key_added="found")
-        labels = _by_size(work.obs["found"].astype(int).to_numpy())
+    labels = leiden(gex.obsp["connectivities"], resolution=resolution, n_iterations=n_iterations, seed=rng,
+                    device=device, threads=threads)
     names = [str(i) for i in range(labels.max(initial=-1) + 1)]
     gex.obs[key_added] = pd.Categorical(labels.astype(str), categories=names)
     gex.uns[key_added] = {"params": {"resolution": resolution, "n_iterations": n_iterations, "random_state": rng}}
     if adata is not gex:
         words = pd.Series(labels.astype(str), index=gex.obs_names, dtype=object)
         access.put(adata, {"cluster": words.reindex(adata.obs_names).fillna("").to_numpy(dtype=object)})
-
-
-def _by_size(labels: np.ndarray) -> np.ndarray:
-    """Number clusters by falling size, ties by their first cell."""
-    known, first, codes, sizes = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
-    rank = np.empty(len(known), dtype=np.int64)
-    rank[np.lexsort((first, -sizes))] = np.arange(len(known))
-    return rank[codes]
 
 
 def umap(adata: access.Data, *, rng: int = 0) -> None:
