@@ -16,7 +16,7 @@ from .lineage import LineageTargets
 from .molecules import TargetReads, compress, no_reads, usable_umis
 from .sources import Pair, gather
 
-_ENTRIES = 1 << 21  # tallied entries that may be pending
+_ENTRIES = 1 << 18  # tallied entries that may be pending
 _READS = 1 << 20  # reads decided at a time
 
 __all__ = ["AnyTargets", "TargetTally"]
