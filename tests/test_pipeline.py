@@ -165,3 +165,18 @@ def test_two_patients_give_two_folders_and_stacked_tables(sheet: Path, result: P
         parts = [pd.read_csv(out / p / name, low_memory=False) for p in "AB"]
         assert len(stacked) == sum(map(len, parts))
     assert set(pd.read_csv(out / "samples.csv")["patient"]) == {"A", "B"}
+
+
+def test_focus_file_names_clones(sheet: Path, result: Path, tmp_path: Path) -> None:
+    clones = pd.read_csv(result / "clones.csv", keep_default_na=False)
+    row = clones[clones["trb_junction"] != ""].sort_values(["n_cells", "clone_id"]).iloc[0]
+    assert "focus" not in row["flags"].split(";")
+    (tmp_path / "focus.txt").write_text(f"# of interest\n{row['trb_junction']} {row['trb_v']} {row['trb_j']}\n")
+    out = run(sheet, tmp_path / "out", focus=str(tmp_path / "focus.txt"))
+    found = pd.read_csv(out / "clones.csv", keep_default_na=False)
+    flagged = found["flags"].str.split(";").map(lambda words: "focus" in words)
+    assert found.loc[flagged, "clone_id"].tolist() == [row["clone_id"]]
+    (tmp_path / "wrong.txt").write_text("CASSNOCLONEHEREF\n")
+    with pytest.raises(InputError, match="is no clone of this patient"):
+        run(sheet, tmp_path / "none", focus=str(tmp_path / "wrong.txt"))
+    assert not (tmp_path / "none" / "clones.csv").exists()

@@ -50,11 +50,13 @@ def _join(*texts: object) -> str:
 
 
 def _clone_flags(data: Data, frame: pd.DataFrame) -> list[str]:
-    """Flags that no stage owns: members that quality control would have dropped."""
+    """Flags that no stage owns: clones that were asked for, members that quality control would have dropped."""
+    asked = set(map(str, access.store(data).get("focus_asked", ())))
     kept = access.text(data, "qc_kept") if access.has_column(data, "qc_kept") else np.full(data.n_obs, "", object)
     ids = access.text(data, "clone_id")
     counts = pd.Series(ids[kept != ""]).value_counts()
-    return [f"qc_flagged_members={counts[c]}" if c in counts.index else "" for c in frame["clone_id"]]
+    return [_join("focus" if c in asked else "", f"qc_flagged_members={counts[c]}" if c in counts.index else "")
+            for c in frame["clone_id"]]
 
 
 def samples(data: Data) -> pd.DataFrame:

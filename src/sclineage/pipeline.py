@@ -24,7 +24,7 @@ from ._settings import Device, settings
 from .patient import access
 from .patient.access import Data
 
-KERNELS = ("evidence",)  # of the steps below: a device that one of them lacks is refused before anything is read
+KERNELS = ("evidence", "knn", "leiden")  # of the steps below: a device that one of them lacks is refused before anything is read
 WORK = ".sclineage"  # checkpoints and unfinished output, inside the output folder
 Say = Callable[[str], None]
 
@@ -189,8 +189,8 @@ class _Patient:
         gex = access.modality(data, "gex")
         if gex is not None and gex.n_obs >= 3:
             embed(gex, rng=self.options.seed)
-            neighbors(gex)
-            cluster(gex, rng=self.options.seed, key_added="cluster")
+            neighbors(gex, device=settings.device)
+            cluster(gex, rng=self.options.seed, key_added="cluster", device=settings.device)
             umap(gex, rng=self.options.seed)
             access.put(data, {"cluster": gex.obs["cluster"].astype(str).reindex(data.obs_names).fillna("").to_numpy()})
         return data
@@ -222,11 +222,13 @@ class _Patient:
         config = self.options.config
         focus = self._focus(data)
         malignancy(data, malignant_key=self.options.malignant_key, drivers=config.drivers,
-                   prior=config.malignancy_prior, focus=focus, rng=self.options.seed)
+                   prior=config.malignancy_prior, rng=self.options.seed)
         called = access.table(data, "malignancy")
         found = [] if called is None else called.loc[called["malignant_call"].isin(["malignant", "suspicious"]),
                                                      "clone_id"].tolist()
         access.store(data)["focus"] = np.array(focus or _focus_default(data, found), dtype=object)
+        if focus:
+            access.store(data)["focus_asked"] = np.array(focus, dtype=object)
         _keep_members(data, set(found) | set(access.store(data)["focus"]))
         return data
 
