@@ -140,3 +140,6 @@ SCENARIOS: dict[str, Callable[[Rng], Params]] = {f.__name__: f for f in (
     native_with_t_control, dominant_native, dominant_native_few_car, dominant_free,
     product_control, minor_mixed, no_control)}
 UNCONTROLLED = ("dominant_native", "no_control")  # no CAR+ cell anywhere: no verdict may be negative
+# beyond what was measured: the bars of safety hold here as well, those of power are shown beside an oracle's figures
+OUTSIDE = ("weak_expressers", "heavy_doublets", "heavy_flagged_doublets", "silenced", "bursting_cells",
+           "dominant_native", "dominant_native_few_car")

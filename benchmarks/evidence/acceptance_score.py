@@ -121,13 +121,16 @@ def json_rows(frame: pd.DataFrame) -> list[dict[str, object]]:
     return [{k: (v.item() if hasattr(v, "item") else v) for k, v in row.items()} for row in frame.to_dict("records")]
 
 
-def misses(row: dict[str, object]) -> list[str]:
-    """Names of the bars that a row misses."""
+POWER = ("negative_at_100", "carrying_at_30")
+
+
+def misses(row: dict[str, object], *, outside: bool) -> list[str]:
+    """Names of the bars that a row misses; outside the measured rates those of power are no bars."""
     out = []
-    for name in ("wrong", "fdr"):
-        if row[name] is not None and float(row[name]) > BARS[name]:  # type: ignore[arg-type]
+    for name, bar in (("wrong", "wrong"), ("wrong_ge5", "wrong"), ("fdr", "fdr")):
+        if row[name] is not None and float(row[name]) > BARS[bar]:  # type: ignore[arg-type]
             out.append(name)
-    for name in ("negative_at_100", "carrying_at_30", "coverage"):
+    for name in ("coverage",) if outside else (*POWER, "coverage"):
         if row[name] is not None and float(row[name]) < BARS[name]:  # type: ignore[arg-type]
             out.append(name)
     if row["negatives"] and not row["controlled"]:

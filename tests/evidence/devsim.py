@@ -169,6 +169,7 @@ BUILD = {
     "mixed": lambda rng, r: [_tumour(rng, r, mixed=0.3)],
     "sorted_sister": _sorted_sister,
     "native_no_control": _native,
+    "native_and_car": lambda rng, r: [_tumour(rng, replace(r, native=float(rng.choice([3e-5, 1e-4, 3e-4]))))],
     "native_pre_infusion": _pre_infusion,
     "no_control": lambda rng, r: [_tumour(rng, r, carrying=0.0, mixed=0.0, dominant=FREE_100)],
     "other_day": _other_day,

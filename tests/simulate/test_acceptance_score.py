@@ -30,11 +30,15 @@ def test_calibration_error_is_the_mean_gap() -> None:
 
 
 def test_bars_are_named_when_missed() -> None:
-    good = {"wrong": 0.0, "fdr": None, "negative_at_100": 0.9, "carrying_at_30": 1.0, "coverage": 0.95,
-            "negatives_le3": 0, "negatives": 5, "controlled": True}
-    assert misses(good) == []
+    good = {"wrong": 0.0, "wrong_ge5": 0.0, "fdr": None, "negative_at_100": 0.9, "carrying_at_30": 1.0,
+            "coverage": 0.95, "negatives_le3": 0, "negatives": 5, "controlled": True}
+    assert misses(good, outside=False) == []
     bad = good | {"wrong": 0.006, "coverage": 0.9, "negatives_le3": 1, "controlled": False}
-    assert misses(bad) == ["wrong", "coverage", "negatives_without_control", "negatives_le3"]
+    assert misses(bad, outside=False) == ["wrong", "coverage", "negatives_without_control", "negatives_le3"]
+    assert misses(good | {"wrong_ge5": 0.006}, outside=True) == ["wrong_ge5"]
+    weak = good | {"negative_at_100": 0.8, "carrying_at_30": 0.9}
+    assert misses(weak, outside=False) == ["negative_at_100", "carrying_at_30"]
+    assert misses(weak, outside=True) == []
 
 
 def test_scenarios_draw_their_own_rates() -> None:

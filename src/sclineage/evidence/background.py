@@ -23,6 +23,7 @@ WIDE = 0.6  # log-sd of the background where it was not measured
 BORROWED = 0.4  # least log-sd of a background that was measured in another library
 ETA_UMI = 10  # CAR UMIs of a control from which its doublet share stands alone
 ETA_STARTS = (0.01, 0.04, 0.12)
+T_RATE = 2.5  # log-sd of the rate in CAR-free T cells around that of the soup
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Background:
         ``empties``, ``negative_control`` or ``prior``.
     t_measured
         Whether T cells without the CAR were measured, so that mt is known.
+    borrowed
+        Rate and log-sd of mt where those T cells are of another library; None where they are of the same GEM well.
     """
 
     alpha: float
@@ -55,6 +58,11 @@ class Background:
     spread: float
     source: str
     t_measured: bool = False
+    borrowed: tuple[float, float] | None = None
+
+    def log_prior(self, log_mt: float) -> float:
+        """Log density of a log rate of misassignment, up to a constant: flat where nothing was measured."""
+        return 0.0 if self.borrowed is None else -0.5 * ((log_mt - np.log(self.borrowed[0])) / self.borrowed[1]) ** 2
 
     def mean(self, depth: np.ndarray) -> np.ndarray:
         """Expected false UMIs of T cells of this depth."""
@@ -103,7 +111,8 @@ def unmeasured(content: float, *, eta: float, empties: tuple[int, int] | None) -
     return Background((umi + 0.5) / (droplets + 1), CONTENT_WITH_EMPTIES * content, 0.0, eta, SIZE, spread, "empties")
 
 
-def fit(control: Histogram, prior: Background, *, theta: float, size: float, t_cells: bool) -> Background:
+def fit(control: Histogram, prior: Background, *, theta: float, size: float, t_cells: bool,
+        previous: Background | None = None) -> Background:
     """Maximum a posteriori background from cells known to be free of the CAR.
 
     Parameters
@@ -116,11 +125,14 @@ def fit(control: Histogram, prior: Background, *, theta: float, size: float, t_c
         Expression per UMI and NB size of carrying cells: what a doublet brings.
     t_cells
         Whether the control cells are T cells, so that misassigned endogenous reads are part of what was measured.
+    previous
+        Fit of the same cells with other theta and size, to start from beside the prior.
     """
     control = control.occupied()
     with_empties = prior.source == "empties"
     centre = np.array([np.log(prior.alpha), np.log(prior.beta), logit(prior.eta), np.log(SIZE)])
-    scale = np.array([0.15 if with_empties else 0.1, 1.5 if with_empties or t_cells else 1.0, 2.0, 0.8])
+    # misassigned reads of T cells may be a hundred times the soup
+    scale = np.array([0.15 if with_empties else 0.1, T_RATE if t_cells else 1.5 if with_empties else 1.0, 2.0, 0.8])
 
     def loss(at: np.ndarray) -> float:
         alpha, beta = np.exp(np.clip(at[:2], -30, 5))
@@ -130,7 +142,13 @@ def fit(control: Histogram, prior: Background, *, theta: float, size: float, t_c
         mixed = np.logaddexp(np.log1p(-eta) + logs[..., 0], np.log(eta) + logs[..., 2])
         return float(0.5 * (((at - centre) / scale) ** 2).sum() - (control.cells * mixed).sum())
 
-    tries = [simplex_search(loss, [*centre[:2], logit(eta), centre[3]]) for eta in (prior.eta, *ETA_STARTS)]
+    starts = [[*centre[:2], logit(eta), centre[3]] for eta in (prior.eta, *(ETA_STARTS if previous is None else ()))]
+    if t_cells:
+        content = (control.umi + 0.5) / max(control.molecules, 1.0)
+        starts.append([centre[0], np.log(content), logit(prior.eta), centre[3]])
+    if previous is not None:
+        starts.append([np.log(previous.alpha), np.log(previous.beta), logit(previous.eta), np.log(previous.size)])
+    tries = [simplex_search(loss, start) for start in starts]
     best = min(tries, key=lambda found: found[1])[0]
     spread = min(float(np.hypot(0.15, 1 / np.sqrt(control.umi + 1))), WIDE)
     # with few UMIs the mode of the doublet share lies far below its mean
@@ -157,4 +175,4 @@ def with_misassignment(background: Background, rate: float, size: float) -> Back
     if background.t_measured:
         return background
     return replace(background, mt=rate, size=min(size, background.size) if background.source != "prior" else size,
-                   spread=max(background.spread, BORROWED), t_measured=True)
+                   spread=max(background.spread, BORROWED), t_measured=True, borrowed=(rate, BORROWED))

@@ -11,6 +11,7 @@ from . import fit, panel, products, statements, tables, units
 from .controls import measure
 from .design import OPEN, Cells, Design, settle_controls
 from .fit import Options
+from .identify import CLEAR
 from .keys import make_keys
 from .library import Library
 from .panel import Panel
@@ -155,9 +156,10 @@ def cell_table(patient: Patient, context: Context, parts: Partition, said: State
     alone = _cells_without_clone(context, parts.code)
     p = np.where(np.isfinite(p), p, alone)
     only = _own_counts(stacked)
-    expected = np.full(p.size, np.nan)
+    expected, clear = np.full(p.size, np.nan), np.zeros(p.size, bool)
     for lib in stacked.libraries:
         here = (cells.sample == context.design.names.index(lib.name)) & cells.usable
+        clear[here] = lib.p_clear >= CLEAR
         known = lib.background
         rate = known.beta + np.where(cells.t_cell, known.mt, 0.0)
         expected[here] = (known.alpha + rate * cells.depth)[here]
@@ -165,7 +167,8 @@ def cell_table(patient: Patient, context: Context, parts: Partition, said: State
         p[other] = only[other] = _not_t(lib, cells.depth[other], cells.count[other])
     free = cells.usable & cells.negative
     p[free] = only[free] = 0.0
-    call = np.select([~np.isfinite(p), (p >= 0.95) & cells.t_cell, p <= 0.05], ["", "pos", "unlikely"], "uncertain")
+    pos = (p >= 0.95) & cells.t_cell & clear  # a library in doubt yields no carrying call, as it yields no verdict
+    call = np.select([~np.isfinite(p), pos, p <= 0.05], ["", "pos", "unlikely"], "uncertain")
     return pd.DataFrame({"car_umi": cells.count, "car_bg_expected": expected, "car_p": p, "car_p_cell_only": only,
                          "car_call": call.astype(object)})
 

@@ -16,7 +16,8 @@ NONE, PAIRED, SAME = 0, 1, 2
 MULTIPLIER = {NONE: 0.10, PAIRED: 0.10, SAME: 0.18}  # expression, as a share of the control's, that must be excluded
 MIN_CELLS, MIN_UMI = 30, 20
 SILENT_SHARE, SILENT_CELLS = 0.05, 20
-CARRIER_P, CARRIER_BF = 0.95, 1.3
+CARRIER_P, CARRIER_P_SMALL, CARRIER_BF = 0.975, 0.995, 1.3
+SMALL = 5  # clones of fewer cells hold most of the doubtful posteriors: at most one in 200 of these may be wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,13 @@ class Controls:
 
 
 def carries(found: Assessed) -> np.ndarray:
-    """Units with carrying members: posterior of none at most 0.05 and log10 Bayes factor at least 1.3."""
-    sure = (found.posterior.state[:, 0] <= 1 - CARRIER_P) & (found.evidence.log10_bf >= CARRIER_BF)
-    return sure & (found.p_clear >= CLEAR)
+    """Units with carrying members: log10 Bayes factor at least 1.3, and a posterior at which at most 0.5 % are wrong.
+
+    Posteriors of large clones are seldom in doubt, so that 0.975 (the 95 % interval excludes none) is enough for them.
+    """
+    sure = np.where(found.n < SMALL, CARRIER_P_SMALL, CARRIER_P)
+    return (found.posterior.state[:, 0] <= 1 - sure) & (found.evidence.log10_bf >= CARRIER_BF) & (
+        found.p_clear >= CLEAR)
 
 
 def _own(panel: Panel, cells: Cells, n_clones: int,

@@ -133,6 +133,8 @@ def settle_controls(design: Design, cells: Cells) -> Cells:
         if negative[i] and full and not before[i]:
             design.flag(name, "car_in_negative_control")
         negative[i] = (negative[i] or before[i]) and not (before[i] and full)
+        if negative[i]:
+            design.flag(name, "negative_control")
     table["negative"] = negative
     in_negative = negative[cells.sample] if len(cells.sample) else np.zeros(0, bool)
     in_positive = table["positive"].to_numpy(dtype=bool)[cells.sample]

@@ -17,6 +17,7 @@ from .signal import ThetaPrior
 
 ROUNDS = 3
 MAX_DOUBLETS = 0.4
+MIN_LOADED = 2500  # small libraries show 1 to 2 % of barcodes with two TRB: few called cells were not few loaded ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def analysed(cells: Cells) -> np.ndarray:
 
 def eta_expected(cells: Cells, in_well: np.ndarray, carrying: float, rate: float) -> float:
     """Share of cells with a carrying partner: doublets of a well of this size times its carrying share."""
-    doublets = min(rate * in_well.sum() / 1000.0, MAX_DOUBLETS)
+    doublets = min(rate * max(in_well.sum(), MIN_LOADED) / 1000.0, MAX_DOUBLETS)
     return float(np.clip(doublets * carrying, 1e-4, MAX_DOUBLETS))
 
 
@@ -65,8 +66,8 @@ def _elsewhere(design: Design, cells: Cells, sample: str) -> tuple[float, float]
 
 
 def well_background(design: Design, cells: Cells, samples: list[str], *, carrying: float, theta: float, size: float,
-                    rate: float) -> Background:
-    """Background of one GEM well from its best control."""
+                    rate: float, away: tuple[float, float] | None, previous: Background | None) -> Background:
+    """Background of one GEM well from its best control; `away` is what other wells' CAR-free T cells show."""
     names = design.names
     in_well = np.isin(cells.sample, [names.index(s) for s in samples])
     use = in_well & cells.usable
@@ -75,9 +76,9 @@ def well_background(design: Design, cells: Cells, samples: list[str], *, carryin
     t_free, other = use & cells.t_cell & cells.negative, use & ~cells.t_cell
     for mask, t_cells in ((t_free, True), (other, False)):
         if mask.sum() >= bg.MIN_CONTROL_CELLS:
-            start = bg.fit(histogram(cells, mask), start, theta=theta, size=size, t_cells=t_cells)
+            start = bg.fit(histogram(cells, mask), start, theta=theta, size=size, t_cells=t_cells,
+                           previous=previous)
             break
-    away = None if start.t_measured else _elsewhere(design, cells, samples[0])
     return start if away is None else bg.with_misassignment(start, *away)
 
 
@@ -159,8 +160,10 @@ def fit_patient(design: Design, cells: Cells, options: Options) -> Fitted:
     wells = {s: w for w, samples in design.wells().items() for s in samples}
     libraries: dict[str, Library] = {}
     declared: dict[str, tuple[float, float, int]] = {}
+    away = {well: _elsewhere(design, cells, samples[0]) for well, samples in design.wells().items()}
+    backgrounds: dict[str, Background] = {}
     for step in range(ROUNDS + 1):
-        backgrounds = _backgrounds(design, cells, libraries, options)
+        backgrounds = _backgrounds(design, cells, libraries, options, away, backgrounds)
         if step == 0:
             declared = _declared(design, cells, {s: backgrounds[wells[s]] for s in design.names})
         for i, name in enumerate(design.names):
@@ -169,27 +172,36 @@ def fit_patient(design: Design, cells: Cells, options: Options) -> Fitted:
                 continue
             prior = theta_prior(design, name, Fitted(libraries if step else {}, declared))
             if step == 0:
-                libraries[name] = library.start(name, cells.depth[mask], cells.count[mask], cells.clone[mask],
-                                                backgrounds[wells[name]], prior)
+                first = library.start(name, cells.depth[mask], cells.count[mask], cells.clone[mask],
+                                      backgrounds[wells[name]], prior)
+                libraries[name] = identify.begin(design, cells, first, device=options.device)
             else:
-                libraries[name] = replace(libraries[name], background=backgrounds[wells[name]], theta_prior=prior)
+                libraries[name] = replace(libraries[name], theta_prior=prior, background=_own_background(
+                    backgrounds[wells[name]], libraries[name].misassigned))
         for name in sorted(libraries):
-            libraries[name] = _round(libraries[name], options, last=step == ROUNDS)
+            libraries[name] = _round(libraries[name], options, step)
         for name in sorted(libraries):
             libraries[name] = identify.compare(design, cells, libraries[name], libraries, device=options.device)
     return Fitted(libraries, declared)
 
 
-def _round(lib: Library, options: Options, *, last: bool) -> Library:
+def _own_background(well: Background, misassigned: tuple[float, float] | None) -> Background:
+    """Background of a library: its well's, with the misassignment that its own clones show where they were asked."""
+    return well if misassigned is None else replace(well, mt=misassigned[0], spread=misassigned[1])
+
+
+def _round(lib: Library, options: Options, step: int) -> Library:
     lib, carrying = library.expectation(lib, device=options.device)
-    if not last:
+    if step < ROUNDS:
         lib = library.spread_of_expression(library.maximisation(lib, carrying), device=options.device)
+        lib = identify.refine(lib, step, device=options.device)
     lib = library.doublet_share(lib, device=options.device)
-    return library.expectation(lib, device=options.device)[0] if last else lib
+    return library.expectation(lib, device=options.device)[0] if step == ROUNDS else lib
 
 
-def _backgrounds(design: Design, cells: Cells, libraries: dict[str, Library],
-                 options: Options) -> dict[str, Background]:
+def _backgrounds(design: Design, cells: Cells, libraries: dict[str, Library], options: Options,
+                 away: dict[str, tuple[float, float] | None], before: dict[str, Background]) -> dict[str, Background]:
+    """Backgrounds of all GEM wells; `before` are those of the round before, from which the fits start."""
     out = {}
     for well, samples in design.wells().items():
         known = [libraries[s] for s in samples if s in libraries]
@@ -200,7 +212,7 @@ def _backgrounds(design: Design, cells: Cells, libraries: dict[str, Library],
                       ) if known else signal.THETA
         size = float((cells_of * [lib.size for lib in known]).sum() / cells_of.sum()) if known else signal.SIZE
         out[well] = well_background(design, cells, samples, carrying=carrying, theta=theta, size=size,
-                                    rate=options.doublet_rate)
+                                    rate=options.doublet_rate, away=away[well], previous=before.get(well))
     return out
 
 

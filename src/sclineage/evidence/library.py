@@ -80,8 +80,11 @@ class Library:
         CAR UMIs and depth of the cells with a receptor, weighted by their probability not to carry the CAR.
     theta_prior
         What theta rested on before the library's own counts.
+    misassigned
+        Misassigned UMIs per UMI of T cells that the library's own clones show, and its log-sd; None where they were
+        not asked.
     p_clear
-        P(mt = 0): not all of the library's CAR molecules are background; 1 where it need not be asked.
+        P(no more than that is misassigned); 1 where it need not be asked.
     compared
         Whether that comparison was made.
     alternative, other_hypotheses
@@ -101,6 +104,7 @@ class Library:
     hypotheses: np.ndarray
     carrying: float = 0.0
     free: tuple[float, float] = (0.0, 0.0)
+    misassigned: tuple[float, float] | None = None
     p_clear: float = 1.0
     compared: bool = False
     alternative: Background | None = None

@@ -165,6 +165,6 @@ def _power_at(context: Context, statements: Statements, names: list[str], chosen
     group = np.repeat(statements.found.group[chosen], SIMULATIONS)
     found = units.evaluate(sets, table, statements.found.groups, group, device=context.options.device)
     state = prior.responsibilities(found.log, np.repeat(np.stack(shares), SIMULATIONS, axis=0))
-    good = ((state[:, 0] >= verdict.SURE) & (found.log10_clonal <= -verdict.DECADES)
+    good = (verdict.no_clonal(state) & (found.log10_clonal <= -verdict.DECADES)
             & (found.excluded_at(ctl.MULTIPLIER[strength]) <= -verdict.DECADES))
     return good.reshape(chosen.size, SIMULATIONS).mean(axis=1)

@@ -57,7 +57,8 @@ def _logs(cells: Histogram, background: Background, theta: float, size: float) -
                               background_size=background.size, g=np.ones(1), m=np.ones(1))[:, :, 0]
 
 
-def _prior_loss(theta: float, size: float, prior: ThetaPrior) -> float:
+def prior_loss(theta: float, size: float, prior: ThetaPrior) -> float:
+    """Negative log prior density of theta and size, up to a constant."""
     return float(0.5 * (np.log(theta / prior.theta) / prior.sd) ** 2 + 0.5 * (np.log(size / SIZE) / SIZE_SD) ** 2)
 
 
@@ -81,7 +82,7 @@ def fit(carrying: Histogram, background: Background, prior: ThetaPrior, *, start
         logs = _logs(carrying, background, theta, size)
         mixed = np.logaddexp(np.log1p(-sigma) + logs[..., 1], np.log(sigma) + logs[..., 0])
         silent = -SIGMA_A * np.log(sigma) - SIGMA_B * np.log1p(-sigma)  # Beta prior on the logit scale
-        return _prior_loss(theta, size, prior) + silent - float((carrying.cells * mixed).sum())
+        return prior_loss(theta, size, prior) + silent - float((carrying.cells * mixed).sum())
 
     at, _ = simplex_search(loss, [np.log(start.theta), np.log(start.size), logit(max(start.sigma, 1e-3))])
     theta, size = float(np.exp(np.clip(at[0], -25, 2))), float(np.exp(np.clip(at[1], -3, 5)))
@@ -99,7 +100,7 @@ def first_guess(cells: Histogram, background: Background, prior: ThetaPrior) -> 
             logs = _logs(cells, background, theta, size)
             for share in _SHARES:
                 mixed = np.logaddexp(np.log1p(-share) + logs[..., 0], np.log(share) + logs[..., 1])
-                loss = _prior_loss(theta, size, prior) - float((cells.cells * mixed).sum())
+                loss = prior_loss(theta, size, prior) - float((cells.cells * mixed).sum())
                 if loss < best:
                     best, found = loss, Signal(theta, size, 0.05, prior.sd)
     return found
@@ -122,7 +123,7 @@ def fit_mixture(cells: Histogram, background: Background, prior: ThetaPrior, *, 
         part = expit(np.clip(at[2], -12, 12))
         logs = _logs(cells, background, theta, size)
         mixed = np.logaddexp(np.log1p(-part) + logs[..., 0], np.log(part) + logs[..., 1])
-        return (_prior_loss(theta, size, prior) - a * np.log(part) - b * np.log1p(-part)
+        return (prior_loss(theta, size, prior) - a * np.log(part) - b * np.log1p(-part)
                 - float((cells.cells * mixed).sum()))
 
     mean = min(max(a / (a + b), 1e-4), 1 - 1e-4)

@@ -98,7 +98,7 @@ def _support(context: Context, code: np.ndarray, found: Assessed) -> tuple[verdi
     cells = np.bincount(controlled[controlled >= 0], minlength=n_units)
     strength[cells == 0] = ctl.NONE
     core = verdict.excludes_clonal(found, strength)
-    partly = (cells > 0) & (cells < found.n) & (found.posterior.state[:, 0] >= verdict.SURE)
+    partly = (cells > 0) & (cells < found.n) & verdict.no_clonal(found.posterior.state)
     core[(cells > 0) & (cells < found.n)] = False
     if partly.any():  # only the cells of controlled libraries may speak for absence
         compact = np.cumsum(partly) - 1
@@ -130,4 +130,4 @@ def make(context: Context, code: np.ndarray, n_units: int, *, is_open: np.ndarra
     for values in (mean, low, high):
         values[empty] = np.nan
     return Statements(found, said, why, mean, low, high, np.where(empty, np.nan, verdict.bayes_factor(found)),
-                      verdict.carrying(found, is_open), np.where(is_open, support.strength, ctl.NONE), controlled)
+                      ctl.carries(found), np.where(is_open, support.strength, ctl.NONE), controlled)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NUMBERS = ("car_p_negative", "car_p_positive", "car_p_mixed", "car_log10_bf", "car_fraction", "car_fraction_low",
            "car_fraction_high", "car_power", "car_theta_excluded")
+STATED = ("car_p_negative", "car_p_positive", "car_p_mixed", "car_log10_bf")
 WHAT_IF = ("clone_id", "scenario", "car_verdict", "car_p_negative", "car_p_positive", "car_p_mixed", "car_log10_bf")
 CAR_SAMPLE_COLUMNS = tuple(c.name for c in schema.SAMPLES if c.name.startswith("car_"))
 
@@ -51,6 +52,16 @@ class CloneRows:
     units: Units
     carries: np.ndarray
     is_open: np.ndarray
+
+    @property
+    def p_none(self) -> np.ndarray:
+        """Posterior of no CAR, float64 (rows,)."""
+        return self.table["car_p_negative"].to_numpy(np.float64)
+
+    @property
+    def log10_bf(self) -> np.ndarray:
+        """log10 Bayes factor of CAR against none, float64 (rows,)."""
+        return self.table["car_log10_bf"].to_numpy(np.float64)
 
 
 def numbers(said: Statements, power: np.ndarray, *, is_open: np.ndarray) -> pd.DataFrame:
@@ -103,7 +114,8 @@ def _rows_of(patient: Patient, context: Context, place: pd.DataFrame, mask: np.n
     is_open = kind_of.loc[keys["selection"]].isin(OPEN).to_numpy()
     said = statements.make(context, code, len(keys), is_open=is_open)
     names = [patient.clones[k] for k in keys["clone"]]
-    pooled = np.bincount(parts.clone, whole.found.n, len(patient.clones))[keys["clone"]]
+    unselected = np.where(parts.kind == 0, whole.found.n, 0)
+    pooled = np.bincount(parts.clone, unselected, len(patient.clones))[keys["clone"]]
     wanted = _largest(said.found.n, is_open & (said.found.n < pooled) if population == "all" else is_open)
     power = limits.power(context, said, names, wanted)
     umi, with_car = _exact(context, code, len(keys))
@@ -145,37 +157,68 @@ def _answering(parts: Partition, said: Statements, n_clones: int) -> np.ndarray:
     return out
 
 
-def _elsewhere(parts: Partition, said: Statements, rows: CloneRows, unit: np.ndarray) -> np.ndarray:
-    """Clones with surely carrying members in selected cells, and in one specimen alone; bool (clones, 2)."""
-    sure = np.zeros((unit.size, 2), bool)
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Clones with surely carrying members outside the cells that answer for them; one entry per clone.
+
+    Attributes
+    ----------
+    selected, surely, specimen
+        bool: in selected cells; there by more than a doublet can give; in one specimen alone.
+    p_none, log10_bf
+        float64: least posterior of no CAR, and largest Bayes factor, of those cells; 1 and -inf without any.
+    """
+
+    selected: np.ndarray
+    surely: np.ndarray
+    specimen: np.ndarray
+    p_none: np.ndarray
+    log10_bf: np.ndarray
+
+    def stated(self, flag: str, k: int, state: np.ndarray, log10_bf: float) -> tuple[float, float, float, float]:
+        """Posteriors of none, all and some, and Bayes factor, of a clone whose verdict has this flag."""
+        if not flag:
+            return float(state[0]), float(state[1]), float(state[2]), float(log10_bf)
+        none = float(min(state[0], self.p_none[k]))
+        every = float(min(state[1], 1 - none))
+        return none, every, 1 - none - every, float(np.fmax(log10_bf, self.log10_bf[k]))
+
+
+def _elsewhere(parts: Partition, said: Statements, rows: CloneRows, unit: np.ndarray) -> Elsewhere:
+    out = Elsewhere(*np.zeros((3, unit.size), bool), np.ones(unit.size), np.full(unit.size, -np.inf))
     of_clone = unit[parts.clone]
     other = said.carries & (parts.malignant == parts.malignant[of_clone]) & (np.arange(parts.clone.size) != of_clone)
-    sure[parts.clone[other], 0] = True
+    out.surely[parts.clone[other & (said.log10_bf >= verdict.MINOR_DECADES)]] = True
     answering = np.where(parts.malignant[unit[rows.units.clone]], "malignant", "all")
-    sure[rows.units.clone[rows.carries & rows.is_open & (rows.units.population == answering)], 1] = True
-    return sure
+    alone = rows.carries & rows.is_open & (rows.units.population == answering)
+    for sure, clone, p_none, bf in (
+            (out.selected, parts.clone[other], said.found.posterior.state[other, 0], said.log10_bf[other]),
+            (out.specimen, rows.units.clone[alone], rows.p_none[alone], rows.log10_bf[alone])):
+        sure[clone] = True
+        np.minimum.at(out.p_none, clone, p_none)
+        np.maximum.at(out.log10_bf, clone, bf)
+    return out
 
 
-def combined(parts: Partition, said: Statements, rows: CloneRows,
-             n_clones: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Answering unit, verdict, reason and flag of every clone; unit -1 where the clone has no cell."""
+def combined(parts: Partition, said: Statements, rows: CloneRows, n_clones: int) -> tuple[np.ndarray, pd.DataFrame]:
+    """Answering unit of every clone (-1 where it has no cell), and verdict, reason, flag, posteriors, Bayes factor."""
     unit = _answering(parts, said, n_clones)
-    word, reason, flag = (np.full(n_clones, fill, object) for fill in ("indeterminate", "not_assessed", ""))
-    has = unit >= 0
-    sure = _elsewhere(parts, said, rows, unit)
-    for k in np.flatnonzero(has):
-        u = unit[k]
-        word[k], reason[k], flag[k] = verdict.combine(str(said.verdict[u]), str(said.reason[u]),
-                                                      sorted_members=bool(sure[k, 0]),
-                                                      specimen_members=bool(sure[k, 1]))
-    return unit, word, reason, flag
+    sure, lines = _elsewhere(parts, said, rows, unit), []
+    for k, u in enumerate(unit):
+        if u < 0:
+            lines.append(("indeterminate", "not_assessed", "", *[np.nan] * 4))
+            continue
+        word = verdict.combine(str(said.verdict[u]), str(said.reason[u]), sorted_members=bool(sure.selected[k]),
+                               sorted_surely=bool(sure.surely[k]), specimen_members=bool(sure.specimen[k]))
+        lines.append((*word, *sure.stated(word[2], k, said.found.posterior.state[u], said.log10_bf[u])))
+    return unit, pd.DataFrame(lines, columns=["car_verdict", "car_reason", "flag", *STATED])
 
 
 def clones(patient: Patient, context: Context, parts: Partition, said: Statements, rows: CloneRows,
            focus: list[int]) -> pd.DataFrame:
     """The table ``car_clones``, without the product."""
     n_clones = len(patient.clones)
-    unit, word, reason, flag = combined(parts, said, rows, n_clones)
+    unit, stated = combined(parts, said, rows, n_clones)
     names = [patient.clones[k] for k in parts.clone]
     is_open = parts.kind == 0
     wanted = _largest(said.found.n, is_open)
@@ -183,10 +226,14 @@ def clones(patient: Patient, context: Context, parts: Partition, said: Statement
     power = limits.power(context, said, names, wanted)
     umi, with_car = _exact(context, parts.code, parts.clone.size)
     values = numbers(said, power, is_open=is_open).iloc[unit].reset_index(drop=True)
-    flags = [";".join(w for w in (flag[k], *_clone_flags(context, parts, said, unit[k])) if w)
+    none = said.found.n[unit] == 0
+    values[list(STATED)] = stated[list(STATED)].mask(pd.Series(none), axis=0)
+    flags = [";".join(w for w in (stated["flag"][k], *_clone_flags(context, parts, said, unit[k])) if w)
              for k in range(n_clones)]
-    frame = pd.DataFrame({"patient": patient.name, "clone_id": patient.clones, "car_verdict": word,
-                          "car_reason": reason, "car_evidence": np.where(word == "indeterminate", "", "RNA"),
+    frame = pd.DataFrame({"patient": patient.name, "clone_id": patient.clones,
+                          "car_verdict": stated["car_verdict"].to_numpy(object),
+                          "car_reason": stated["car_reason"].to_numpy(object),
+                          "car_evidence": np.where(stated["car_verdict"] == "indeterminate", "", "RNA"),
                           "car_n_informative": said.found.n[unit], "car_n_with_car": with_car[unit],
                           "car_flags": flags, "umi": umi[unit]})
     return pd.concat([frame, values], axis=1).drop(columns="umi")
@@ -223,15 +270,11 @@ def what_if(patient: Patient, context: Context, parts: Partition, rows: CloneRow
     keep = np.isin(rows.units.clone, named)
     units = Units(np.searchsorted(named, rows.units.clone[keep]), *(getattr(rows.units, c)[keep]
                                                                     for c in Units.__slots__[1:]))
-    mine = CloneRows(rows.table, units, rows.carries[keep], rows.is_open[keep])
+    mine = CloneRows(rows.table[keep], units, rows.carries[keep], rows.is_open[keep])
     frames = []
     for scenario, said in limits.what_if(context, code, chosen.size, is_open=part.kind == 0).items():
-        unit, word, _, _ = combined(part, said, mine, named.size)
-        state = said.found.posterior.state[unit]
-        frames.append(pd.DataFrame({
-            "clone_id": [patient.clones[k] for k in named], "scenario": scenario, "car_verdict": word,
-            "car_p_negative": state[:, 0], "car_p_positive": state[:, 1], "car_p_mixed": state[:, 2],
-            "car_log10_bf": said.log10_bf[unit]}))
+        _, stated = combined(part, said, mine, named.size)
+        frames.append(stated.assign(clone_id=[patient.clones[k] for k in named], scenario=scenario)[list(WHAT_IF)])
     return pd.concat(frames, ignore_index=True).sort_values(["clone_id"], kind="stable", ignore_index=True)
 
 

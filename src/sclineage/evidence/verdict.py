@@ -11,7 +11,9 @@ from . import controls
 from .panel import Assessed, blocked
 
 SURE, DECADES, RESOLVED = 0.95, 1.3, 0.5  # posterior; log10 Bayes factor; log10 ratio of clonal to mixed
-TWO_SIDED = 0.975  # posterior at which the 95 % interval of the share of carrying members leaves 0, or is 1
+LIKELY, EXCLUDED = 0.8, 0.01  # least posterior of no CAR, and largest of a clonal one, where a clonal CAR is excluded
+CLONAL = 0.99  # posterior of a clonal CAR for `CAR_positive`
+MINOR_DECADES = 3.0  # of members in a sort of a clone that is free of a clonal CAR: more than one doublet can give
 MIN_NEGATIVE_CELLS = 4
 MIN_CLONAL_CELLS = 10  # fewer cells cannot show that all members carry
 BACKGROUND_LIMIT = 0.25  # misassigned reads per carrying cell's reads, above which absence means nothing
@@ -43,12 +45,17 @@ class Support:
     whole_cds: np.ndarray
 
 
+def no_clonal(state: np.ndarray) -> np.ndarray:
+    """Whether posteriors (units, 3) leave a clonal CAR out: it is excluded, and none is likelier than some."""
+    return (state[:, 0] >= LIKELY) & (state[:, 1] <= EXCLUDED)
+
+
 def excludes_clonal(found: Assessed, strength: np.ndarray) -> np.ndarray:
     """Whether a clonal, expressed CAR is excluded by posterior and Bayes factors, with and without background doubt.
 
     The Bayes factor must hold for every expression down to 0.18 of the control's (same library) or 0.10 (another).
     """
-    out = (found.n >= MIN_NEGATIVE_CELLS) & (found.posterior.state[:, 0] >= SURE) & (found.base_state[:, 0] >= SURE)
+    out = (found.n >= MIN_NEGATIVE_CELLS) & no_clonal(found.posterior.state) & no_clonal(found.base_state)
     for evidence in (found.evidence, found.other):
         if evidence is None:
             continue
@@ -64,11 +71,6 @@ def bayes_factor(found: Assessed) -> np.ndarray:
         return found.evidence.log10_bf
     return np.where(blocked(found), np.minimum(found.evidence.log10_bf, found.other.log10_bf),
                     found.evidence.log10_bf)
-
-
-def carrying(found: Assessed, is_open: np.ndarray) -> np.ndarray:
-    """Units with carrying members; of unselected cells, the 95 % interval of their share must exclude none as well."""
-    return controls.carries(found) & (~is_open | (found.posterior.state[:, 0] <= 1 - TWO_SIDED))
 
 
 def words(found: Assessed, support: Support, high: np.ndarray, *, is_open: np.ndarray,
@@ -89,12 +91,12 @@ def words(found: Assessed, support: Support, high: np.ndarray, *, is_open: np.nd
     Two object arrays of `_schema.CAR_VERDICTS` and `_schema.CAR_REASONS` (empty for definite verdicts).
     """
     state, evidence = found.posterior.state, found.evidence
-    some = carrying(found, is_open)
+    some = controls.carries(found)
     ratio = (evidence.reference[:, 1] - evidence.reference[:, 2]) / np.log(10)
-    clonal = some & is_open & (found.n >= MIN_CLONAL_CELLS) & (state[:, 1] >= TWO_SIDED) & (ratio >= RESOLVED)
+    clonal = some & is_open & (found.n >= MIN_CLONAL_CELLS) & (state[:, 1] >= CLONAL) & (ratio >= RESOLVED)
     mixed = some & is_open & (state[:, 2] >= SURE) & (ratio <= -RESOLVED)
     negative = support.core & is_open & (support.strength > controls.NONE) & ~some
-    rare = np.maximum(high, 3 * found.eta) <= limit
+    rare = (np.maximum(high, 3 * found.eta) <= limit) & (state[:, 0] >= SURE)
     verdict = np.select([clonal, mixed, some, negative & rare, negative],
                         ["CAR_positive", "CAR_mixed", "CAR_present", "CAR_transcript_not_detected",
                          "no_clonal_CAR_expression"], "indeterminate").astype(object)
@@ -116,15 +118,21 @@ def reasons(found: Assessed, support: Support) -> np.ndarray:
         "too_few_cells").astype(object)
 
 
-def combine(own: str, reason: str, *, sorted_members: bool, specimen_members: bool) -> tuple[str, str, str]:
+def combine(own: str, reason: str, *, sorted_members: bool, sorted_surely: bool,
+            specimen_members: bool) -> tuple[str, str, str]:
     """Verdict on a clone from its unselected cells together, and what single parts of it show.
+
+    A clone whose unselected cells exclude a clonal CAR reaches a CAR+ sort by leaks more than by members, so that the
+    members of the sort must be surer there than elsewhere.
 
     Parameters
     ----------
     own, reason
         Verdict and reason of the unselected cells of all specimens together.
-    sorted_members, specimen_members
-        Whether selected cells, or one specimen alone, surely hold carrying members.
+    sorted_members, sorted_surely
+        Whether selected cells hold carrying members, and whether by `MINOR_DECADES`.
+    specimen_members
+        Whether one specimen alone surely holds carrying members.
 
     Returns
     -------
@@ -134,7 +142,7 @@ def combine(own: str, reason: str, *, sorted_members: bool, specimen_members: bo
     if not (sorted_members or specimen_members):
         return own, reason, ""
     if own in ("no_clonal_CAR_expression", "CAR_transcript_not_detected"):
-        return "CAR_mixed", "", "minor"
+        return ("CAR_mixed", "", "minor") if sorted_surely or specimen_members else ("no_clonal_CAR_expression", "", "")
     if own == "indeterminate":
         return "CAR_present", "", "from_sorted" if sorted_members else "one_specimen"
     return own, reason, ""

@@ -186,6 +186,11 @@ def samples(frame: pd.DataFrame, sheet: pd.DataFrame) -> Table:
         known = sheet[column].to_dict() if column in sheet else {}
         return lambda r: Cell(plain(v) if f.known(v := known.get(str(r["sample"]))) else missing)
 
+    def fitted(inner: Callable[[Row], Cell]) -> Callable[[Row], Cell]:
+        control = Cell("negative control", "", "word")
+        return lambda r: control if "negative_control" in f.words(r["flags"]) and not f.known(
+            r["car_sensitivity"]) else inner(r)
+
     frame = frame.sort_values(["day", "sample"], kind="stable", na_position="last")
 
     columns: list[Column] = [
@@ -194,12 +199,12 @@ def samples(frame: pd.DataFrame, sheet: pd.DataFrame) -> Table:
         ("Diagnosis", given("diagnosis", "not given")), ("Role", given("role")), ("Cells", number("n_cells")),
         ("With receptor", number("n_with_receptor")), ("TRB capture", number("receptor_capture_trb", f.share)),
         ("Median UMIs", number("median_umi")), ("CAR UMIs", number("car_umi_total")),
-        ("CAR background per cell", number("car_background_per_cell", f.quantity)),
-        ("Background from", word("car_background_source")),
-        ("P all background", number("car_p_background", f.probability)),
-        ("CAR sensitivity", number("car_sensitivity", f.share)),
-        ("Sensitivity from", word("car_sensitivity_source")),
-        ("Doublets with CAR", number("car_doublet_share", f.share)), ("Flags", flags)]
+        ("CAR background per cell", fitted(number("car_background_per_cell", f.quantity))),
+        ("Background from", fitted(word("car_background_source"))),
+        ("P all background", fitted(number("car_p_background", f.probability))),
+        ("CAR sensitivity", fitted(number("car_sensitivity", f.share))),
+        ("Sensitivity from", fitted(word("car_sensitivity_source"))),
+        ("Doublets with CAR", fitted(number("car_doublet_share", f.share))), ("Flags", flags)]
     return build("Samples", columns, frame.to_dict("records"),
                  "CAR sensitivity: share of true CAR cells of median depth expected to show at least one CAR UMI. CAR "
                  "background: CAR UMIs expected in a cell of median depth without a CAR. P all background: probability "

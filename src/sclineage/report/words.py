@@ -116,6 +116,7 @@ FLAG = {
     "one_locus_only": "Viral reads from one locus only; never counted as positive.",
     "only_CAR+_sorted": "Seen only in cells sorted for the CAR.",
     "only_CAR-_sorted": "Seen only in cells sorted against the CAR.",
+    "negative_control": "Taken as free of the CAR (declared, or before the infusion): it measures the background.",
     "pre_infusion_car": "CAR transcripts before the infusion: a swapped sample or a wrong reference.",
     "qc_flagged_members": "Members kept although quality control would have dropped them, and their number.",
     "rna_dna_conflict": "RNA and vector DNA disagree.",
