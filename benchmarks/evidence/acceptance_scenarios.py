@@ -143,3 +143,4 @@ UNCONTROLLED = ("dominant_native", "no_control")  # no CAR+ cell anywhere: no ve
 # beyond what was measured: the bars of safety hold here as well, those of power are shown beside an oracle's figures
 OUTSIDE = ("weak_expressers", "heavy_doublets", "heavy_flagged_doublets", "silenced", "bursting_cells",
            "dominant_native", "dominant_native_few_car")
+WITH_ORACLE = (*OUTSIDE, "native_with_t_control")  # whose figures an oracle's stand beside

@@ -185,7 +185,8 @@ class Elsewhere:
 
 
 def _elsewhere(parts: Partition, said: Statements, rows: CloneRows, unit: np.ndarray) -> Elsewhere:
-    out = Elsewhere(*np.zeros((3, unit.size), bool), np.ones(unit.size), np.full(unit.size, -np.inf))
+    selected, surely, specimen = np.zeros((3, unit.size), bool)
+    out = Elsewhere(selected, surely, specimen, np.ones(unit.size), np.full(unit.size, -np.inf))
     of_clone = unit[parts.clone]
     other = said.carries & (parts.malignant == parts.malignant[of_clone]) & (np.arange(parts.clone.size) != of_clone)
     out.surely[parts.clone[other & (said.log10_bf >= verdict.MINOR_DECADES)]] = True
