@@ -101,9 +101,9 @@ def _oracle(row: dict) -> str:
 NOTES = """Wrong is of the sampled members (none, all or some of a clone's cells carry the CAR); 'by design' is of the
 clone's designed fraction. Percentages of wrong verdicts are of the definite ones; the naive rules always decide, theirs
 are of all clones. Development used other first seeds (41,000 to 85,000). A first table on fresh seeds (915,000) missed
-'wrong >= 5 cells' in `dominant_native_few_car` with one clone of 161: its one leaked, doubled cell in the sort was
-read as a minor member. Members of a sort of a clone that excludes a clonal CAR must since be surer than one doublet can
-make them, and the table was made anew on patients that nobody had seen.
+'wrong >= 5 cells' in `dominant_native_few_car` with one clone of 161: leaked cells in the sort were read as
+minor members, with a Bayes factor that one doublet gives. Members of a sort of a clone that excludes a clonal CAR must
+since be surer than that, and the table was made anew on patients that nobody had seen.
 
 Rows with * lie outside the measured rates. The bars of safety hold for them as well; power is not a bar there. Beside
 them stands what the same posterior says with every fitted rate replaced by its truth (expression, doublets,
