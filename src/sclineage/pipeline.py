@@ -24,7 +24,7 @@ from ._settings import Device, settings
 from .patient import access
 from .patient.access import Data
 
-KERNELS = ("evidence", "knn", "leiden")  # of the steps below: a device that one of them lacks is refused before anything is read
+KERNELS = ("evidence", "knn", "leiden")  # a device that one of them lacks is refused before anything is read
 WORK = ".sclineage"  # checkpoints and unfinished output, inside the output folder
 Say = Callable[[str], None]
 

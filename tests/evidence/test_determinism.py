@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 
+from sclineage import _backend
 from sclineage.evidence.api import car_status
 from tests.evidence import devsim, small
+from tests.kernels import shim
 
 NAMES = ("car_samples", "car_what_if", "car_fit")
 COLUMNS = ["car_umi", "car_bg_expected", "car_p", "car_p_cell_only", "car_call", "car_product"]
@@ -23,7 +26,7 @@ def patient():
 
 
 def result(adata, **arguments):
-    car_status(adata, car="CAR", device="cpu", **arguments)
+    car_status(adata, **({"car": "CAR", "device": "cpu"} | arguments))
     tables = adata.uns["sclineage"]["tables"]
     cells = adata.obs[COLUMNS].sort_index()
     return [cells, tables["car_clones"], tables["clone_car"], *(small.stored(adata, n) for n in NAMES)]
@@ -64,3 +67,16 @@ def test_the_seed_moves_only_the_power(patient, reference):
     other = result(patient.copy(), threads=1, rng=1)
     assert small.same_bytes(other[1].drop(columns="car_power"), reference[1].drop(columns="car_power"))
     assert not small.same_bytes(other[1], reference[1])
+
+
+@pytest.mark.parametrize("device", ["shim", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_the_device_moves_no_verdict(patient, reference, device, monkeypatch):
+    if device == "cuda" and not _backend.cuda_available():
+        pytest.skip("no CUDA device")
+    if device == "shim":
+        if not shim.available():
+            pytest.skip("no g++")
+        shim.install(monkeypatch)
+    found = result(patient.copy(), threads=1, device="cuda")
+    for one, two in zip(found, reference, strict=True):
+        pd.testing.assert_frame_equal(one, two, rtol=0, atol=1e-6)

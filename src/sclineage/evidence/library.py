@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
@@ -124,9 +125,9 @@ class Library:
                                   background_size=known.size, g=grids.background_nodes(known.spread), m=grids.M)
         return logs[bins, counts]
 
-    def table(self, *, background: Background | None = None) -> np.ndarray:
-        """Table of the library's keys on the grid."""
-        return kernel.mixture_table(self.loglik(background=background), grids.W)
+    def table(self, *, background: Background | None = None, device: Device | None = "cpu") -> Any:
+        """Table of the library's keys on the grid, an array of the device."""
+        return kernel.mixture_table(self.loglik(background=background), grids.W, device=device)
 
 
 def start(name: str, depth: np.ndarray, count: np.ndarray, clone: np.ndarray, background: Background,
@@ -142,13 +143,14 @@ def row_evidence(library: Library, *, background: Background | None = None,
                  device: Device | None = "cpu") -> units.Evidence:
     """Evidence of every row, under the library's background or another."""
     group = np.zeros(library.rows.weights.size, np.int64)
-    return units.evaluate(library.rows.sets, library.table(background=background), [library.weights], group,
-                          device=device)
+    table = library.table(background=background, device=device)
+    return units.evaluate(library.rows.sets, table, [library.weights], group, device=device)
 
 
 def expectation(library: Library, *, device: Device | None = "cpu") -> tuple[Library, Histogram]:
     """Share of the hypotheses, and cells weighted by their probability to carry the CAR."""
-    rows, table, group = library.rows, library.table(), np.zeros(library.rows.weights.size, np.int64)
+    rows, table = library.rows, library.table(device=device)
+    group = np.zeros(rows.weights.size, np.int64)
     found = units.evaluate(rows.sets, table, [library.weights], group, device=device)
     shares = prior.fit(found.log, rows.strata, rows.weights)
     # without floors: where nothing carries, nothing may pull theta away from its prior
@@ -183,7 +185,7 @@ def doublet_share(library: Library, *, device: Device | None = "cpu") -> Library
     if large.size:
         parts = [units.weights(doublets=units.Doublets.known(float(e)), sm=library.sm, tau=library.tau,
                                spread=library.signal.spread) for e in etas]
-        found = kernel.evidence(rows.sets.take(large), library.table(), device=device,
+        found = kernel.evidence(rows.sets.take(large), library.table(device=device), device=device,
                                 log_w=np.concatenate([part.log_w[:3] for part in parts])[None],
                                 log_g=grids.log_background_weights()[None])
         shares = library.hypotheses[rows.strata[large]]
@@ -202,7 +204,7 @@ def spread_of_expression(library: Library, *, device: Device | None = "cpu") -> 
         return library
     parts = [grids.hypotheses(float(np.clip(library.background.eta, 1e-4, grids.ETA_CAP)), float(v)) for v in grids.SM]
     log_w = np.concatenate([parts[0].log_w[:1], *[part.log_w[1:] for part in parts]])[None]
-    found = kernel.evidence(rows.sets.take(large), library.table(), log_w=log_w, device=device,
+    found = kernel.evidence(rows.sets.take(large), library.table(device=device), log_w=log_w, device=device,
                             log_g=grids.log_background_weights()[None])
     shares = library.hypotheses[rows.strata[large]]
     logs = np.empty((grids.SM.size, grids.TAU.size))
