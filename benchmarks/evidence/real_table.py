@@ -44,6 +44,13 @@ Consistency checks on public data, not a validation: sort and author labels are 
 
 BBBleuk was by its name taken before any CAR existed: no clone in it may carry.
 
+No cell of an unsorted sample of P02 is called `pos`. Its unsorted libraries hold 13 CAR UMIs (product, 1,099 cells) and
+2 (blood, 1,005 cells): so few molecules leave a probability near 0.18 that all of them are background, and a library in
+such doubt yields no carrying call, as it yields no carrying verdict. Before that rule eleven cells were called, nine of
+them in the product. Read from the counts by sample, without the quality control of this run, six cells had a posterior
+of 0.95 or more: two in the blood with one UMI each (0.96 to 0.98), four in the product with two UMIs each (0.98 to
+0.99), none of a clone with another such cell. They may well carry; the library alone cannot show it.
+
 {never}
 
 ## Sensitivity per sample beside the share of author-labelled CAR-T cells with a CAR UMI
