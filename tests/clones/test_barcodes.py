@@ -13,7 +13,7 @@ from sclineage._errors import InputError
 from sclineage.clones.api import lineage_barcodes
 from sclineage.clones.barcodes import barcode_clones, barcode_sets
 
-from ..oracles import barcodes as oracle
+from ..oracles import lineage as oracle
 
 NAMES = np.array(["A" * 4 + a * 4 + b * 4 + c * 4 for a in "ACGT" for b in "ACGT" for c in "ACGT"], dtype=object)
 
