@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -138,6 +139,8 @@ def _report(faults: list[Fault]) -> None:
 def main(args: list[str] | None = None) -> None:
     """Entry point: exit status 0 done, 2 bad input or usage, 1 internal error, 130 interrupted."""
     args = _several(sys.argv[1:] if args is None else args)
+    if "--debug" not in args:
+        warnings.simplefilter("ignore")  # what libraries warn of is for their developers
     try:
         status = app(args=args, standalone_mode=False, prog_name="sclineage")
     except (KeyboardInterrupt, typer.Abort):
