@@ -172,7 +172,7 @@ def test_molecules_of_either_construct_are_not_left_out(two) -> None:
     write(folder / "mol.tsv", pd.concat(parts), sep="\t")
     rows = sheet(folder, one | {"molecules": "mol.tsv"}, other | {"car": "none"})
     refused(rows, "mol.tsv", "molecules of 'A_or_B' are of 'A' or another construct", "--car A,B,A_or_B", car="A")
-    refused(rows, "mol.tsv", "human genes have too; name 'A'", car="A:shared")
+    refused(rows, "mol.tsv", "endogenous transcripts have too; use 'A'", car="A:shared")
     assert list(read_patient(rows, car="A,B,A_or_B").uns["sclineage"]["car_features"]) == ["A", "A_or_B", "B"]
 
 

@@ -225,7 +225,8 @@ def require_car(sample: Sample) -> None:
     for feature in dict.fromkeys(f for features in sample.constructs.values() for f in features):
         ids = list(genes.loc[genes["name"] == feature, "gene_ids"])
         if feature.endswith(SHARED):
-            raise InputError(source, f"CAR feature {feature!r} only has sequence that endogenous transcripts have too",
+            holds = next((t.file for t in sample.tables if feature in t.features), source)
+            raise InputError(holds, f"CAR feature {feature!r} only has sequence that endogenous transcripts have too",
                              f"use {feature.removesuffix(SHARED)!r}")
         if feature not in counted:
             _require_car_feature(source, feature, ids, [*genes["name"], *sorted(counted)])
@@ -234,11 +235,7 @@ def require_car(sample: Sample) -> None:
 
 
 def _require_joint(table: MoleculeTable, car: set[str]) -> None:
-    """Refuse shared sequence as a CAR, and leaving out molecules that fit one of the constructs and another equally."""
-    for feature in sorted(car & set(table.features)):
-        if feature.endswith(":shared"):
-            raise InputError(table.file, f"CAR feature {feature!r} is sequence that human genes have too",
-                             f"name {feature.removesuffix(':shared')!r}")
+    """Refuse leaving out molecules that fit one of the constructs and another equally."""
     prefix = f"{table.name}_" if table.name else ""
     for feature in sorted(set(table.counts["feature"]) - car):
         parts = {prefix + part for part in feature.removeprefix(prefix).split("_or_")}
