@@ -134,7 +134,8 @@ def test_lower_case_and_line_ends(capsys, made: Made, tmp_path: Path, end: str) 
 
 
 @pytest.mark.parametrize(("data", "says"), [
-    (b"", "0 bytes"), (gzip.compress(b"", mtime=0), "has more records than"), (b">x\nACGT\n", "does not begin with '@'"),
+    (b"", "0 bytes"), (gzip.compress(b"", mtime=0), "has more records than"),
+    (b">x\nACGT\n", "does not begin with '@'"),
     (b"@a\n" + b"A" * 3000 + b"\n+\n" + b"F" * 3000 + b"\n", "long reads are not supported"),
 ])
 def test_empty_other_and_long(capsys, made: Made, tmp_path: Path, data: bytes, says: str) -> None:
