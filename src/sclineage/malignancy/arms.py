@@ -27,6 +27,7 @@ TOP_DISPERSION = 0.03
 LARGEST_SHARE = 0.03  # of the counts of an arm that one gene may hold
 SHRINK_CELLS = 20.0
 OVERDISPERSION, FLOOR = 1.5, 0.02
+UNMATCHED = 0.04  # standard deviation that a reference of another phenotype, or of another sample, brings (measured)
 DOSAGE = 0.85  # of a copy gained or lost that shows in RNA
 DEGREES = 8
 ALTERED = np.array([0.01, 0.03, 0.1, 0.3])  # shares of arms that are altered
@@ -47,6 +48,9 @@ class Compared:
         float64 (n_clones, n_arms): log(observed / expected) without its median over arms; NaN without a reference.
     n_cells
         int64 (n_clones,): cells with a reference.
+    unmatched
+        float64 (n_clones,): share of the reference that is of the sample but not of the phenotype; cells compared with
+        another sample count twice. 0 to 2, NaN without a reference.
     """
 
     observed: np.ndarray
@@ -54,6 +58,7 @@ class Compared:
     reference: np.ndarray
     shift: np.ndarray
     n_cells: np.ndarray
+    unmatched: np.ndarray
 
     @property
     def count_variance(self) -> np.ndarray:
@@ -114,7 +119,7 @@ def arm_counts(x: sparse.csr_matrix, gene_arm: np.ndarray) -> np.ndarray:
 
 
 def compare(counts: np.ndarray, clone: np.ndarray, n_clones: int, stratum: np.ndarray, sample: np.ndarray,
-            reference: np.ndarray) -> Compared:
+            reference: np.ndarray, stand_in: np.ndarray | None = None) -> Compared:
     """Compare each clone with reference cells outside it, mixed as its own cells are.
 
     Parameters
@@ -129,24 +134,30 @@ def compare(counts: np.ndarray, clone: np.ndarray, n_clones: int, stratum: np.nd
         int64 (cells,).
     reference
         bool (cells,): T cells that may stand for normal ones.
+    stand_in
+        bool (cells,): reference cells for samples that hold too few of their own.
     """
     pools = [_Pool(counts, clone, level, reference) for level in (stratum, sample)]
+    if stand_in is not None and stand_in.any():
+        pools.append(_Pool(counts, clone, np.zeros_like(sample), reference & stand_in))
     observed, expected, behind = (np.zeros((n_clones, counts.shape[1])) for _ in range(3))
-    n_cells = np.zeros(n_clones, np.int64)
+    n_cells, loose = np.zeros(n_clones, np.int64), np.zeros(n_clones)
     member = np.flatnonzero(clone >= 0)
     pairs, first, which = np.unique(clone[member] * (stratum.max(initial=0) + 1) + stratum[member],
                                     return_index=True, return_inverse=True)
     own = _sums(counts[member], which, pairs.size)
     size = np.bincount(which, minlength=pairs.size)
     for p, row in enumerate(member[first]):
-        share, cells = _matched(pools, row)
+        share, cells, unmatched = _matched(pools, row)
         if share is not None:
             c = clone[row]
             observed[c] += own[p]
             expected[c] += own[p].sum() * share
             behind[c] += cells
             n_cells[c] += size[p]
-    return Compared(observed, expected, behind, _shift(observed, expected), n_cells)
+            loose[c] += size[p] * unmatched
+    mean = np.where(n_cells > 0, loose / np.maximum(n_cells, 1), np.nan)
+    return Compared(observed, expected, behind, _shift(observed, expected), n_cells, mean)
 
 
 def reference_share(counts: np.ndarray, clone: np.ndarray, stratum: np.ndarray, sample: np.ndarray,
@@ -172,14 +183,18 @@ def reference_share(counts: np.ndarray, clone: np.ndarray, stratum: np.ndarray, 
     return np.array([nothing if f is None else f for f in found]).reshape(-1, counts.shape[1])[np.ravel(which)]
 
 
-def _matched(pools: list[_Pool], row: int) -> tuple[np.ndarray | None, np.ndarray]:
-    """Share of each arm in the stratum of a cell, shrunk to its sample, and the counts behind; None without one."""
-    (near, n_near), (far, n_far) = (pool.outside(row) for pool in pools)
+def _matched(pools: list[_Pool], row: int) -> tuple[np.ndarray | None, np.ndarray, float]:
+    """Share of each arm in the stratum of a cell, shrunk to its sample, the counts behind, and how unlike it is.
+
+    None without enough cells in the sample, nor in the samples that stand in for it.
+    """
+    (near, n_near), (far, n_far) = (pool.outside(row) for pool in pools[:2])
     if n_far < SHRINK_CELLS or far.sum() == 0:
-        return None, far
+        away, n_away = pools[2].outside(row) if len(pools) > 2 else (far, 0)
+        return (away / away.sum(), away, 2.0) if n_away >= SHRINK_CELLS else (None, far, 2.0)
     weight = n_near / (n_near + SHRINK_CELLS)
     share = weight * near / max(near.sum(), 1.0) + (1 - weight) * far / far.sum()
-    return share, weight * near + (1 - weight) * far
+    return share, weight * near + (1 - weight) * far, 1 - weight
 
 
 def _sums(rows: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
@@ -245,7 +260,7 @@ def between_variance(compared: Compared, benign: np.ndarray) -> np.ndarray:
 
 def standard_error(compared: Compared, tau2: np.ndarray) -> np.ndarray:
     """Standard error of the shifts, float64 (n_clones, n_arms)."""
-    return np.sqrt(compared.count_variance + tau2 + FLOOR**2)
+    return np.sqrt(compared.count_variance + tau2 + FLOOR**2 + UNMATCHED**2 * compared.unmatched[:, None])
 
 
 def llr(shift: np.ndarray, error: np.ndarray) -> np.ndarray:
