@@ -34,7 +34,9 @@ class Config:
         Quality control.
     drivers
         VCF or CSV of driver mutations.
-    gtf, sites, labs, scheduler
+    gtf
+        GTF of the reference, for the chromosome arms of the genes; None: GRCh38.
+    sites, labs, scheduler
         Known keys of later versions: accepted, named as not used in the report.
     """
 

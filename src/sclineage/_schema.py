@@ -121,8 +121,17 @@ MALIGNANCY = [
     _c("llr_cycling", "float", "the same for S/G2M cells against the matched background"),
     _c("llr_virus", "float", "the same for viral transcripts"),
     _c("llr_driver", "float", "the same for private driver mutations"),
-    _c("malignant_power", "float", "P(genetic or joint evidence would show | the clone were malignant)"),
+    _c("llr_copy_number", "float", "the same for chromosome arms lost or gained, from expression"),
+    _c("malignant_power", "float", "P(a genetic line would show | the clone were malignant)"),
     _c("malignant_sentence", "str", "the call in one sentence"),
+]
+CLONE_ARMS = [
+    *_CLONE,
+    _c("arm", "str", "chromosome arm, such as 7q"),
+    _c("shift", "float", "log of the clone's counts over those expected of it, median of its arms 0"),
+    _c("error", "float", "standard error of the shift: counting, and what benign clones differ by"),
+    _c("called", "int", "-1 lost, 1 gained (more than 4 standard errors), 0 neither"),
+    _c("n_cells", "int", "cells of the clone with a matched reference"),
 ]
 _CAR_NUMBERS = [
     _c("car_evidence", "str", "what the CAR verdict rests on: RNA, DNA, RNA+DNA, or empty"),
@@ -248,15 +257,16 @@ SHARING = [
 
 TABLES: dict[str, list[Column]] = {
     "reads": READS, "sharing": SHARING,
-    "cells": CELLS, "receptors": RECEPTORS, "malignancy": MALIGNANCY, "car_clones": CAR_CLONES,
-    "clone_car": CLONE_CAR, "timeline": TIMELINE, "origin": ORIGIN, "clones": CLONES, "samples": SAMPLES,
-    "distinct": DISTINCT, "virus": VIRUS,
+    "cells": CELLS, "receptors": RECEPTORS, "malignancy": MALIGNANCY, "clone_arms": CLONE_ARMS,
+    "car_clones": CAR_CLONES, "clone_car": CLONE_CAR, "timeline": TIMELINE, "origin": ORIGIN, "clones": CLONES,
+    "samples": SAMPLES, "distinct": DISTINCT, "virus": VIRUS,
 }
 SORT: dict[str, list[str]] = {
     "reads": [], "sharing": [],  # in the order of states and features
     "cells": ["patient", "sample", "barcode"], "samples": ["patient", "sample"],
     "clone_car": ["patient", "clone_id", "specimen", "selection", "population"],
     "timeline": ["patient", "clone_id", "day", "sample"],
+    "clone_arms": ["patient", "clone_id"],  # arms in the order of the genome
     "distinct": ["patient", "population_a", "population_b", "line"],
     "virus": ["patient", "virus", "sample", "population"],
 }

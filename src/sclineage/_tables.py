@@ -123,6 +123,7 @@ FILES = {
     "clones.csv": ("clones", clones),
     "samples.csv": ("samples", samples),
     "clone_car.csv": ("clone_car", lambda data: stage_table(data, "clone_car")),
+    "clone_arms.csv": ("clone_arms", lambda data: stage_table(data, "clone_arms")),
     "timeline.csv": ("timeline", lambda data: stage_table(data, "timeline")),
     "distinct.csv": ("distinct", lambda data: stage_table(data, "distinct")),
     "virus.csv": ("virus", lambda data: stage_table(data, "virus")),

@@ -222,7 +222,7 @@ class _Patient:
         config = self.options.config
         focus = self._focus(data)
         malignancy(data, malignant_key=self.options.malignant_key, drivers=config.drivers,
-                   prior=config.malignancy_prior, rng=self.options.seed)
+                   prior=config.malignancy_prior, gtf=config.gtf, rng=self.options.seed)
         called = access.table(data, "malignancy")
         found = [] if called is None else called.loc[called["malignant_call"].isin(["malignant", "suspicious"]),
                                                      "clone_id"].tolist()

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from sclineage.cells.api import cluster, embed, neighbors
+
 from . import builders
 
 MONOCYTE = ("LYZ", "S100A8", "S100A9", "FCN1")
@@ -22,7 +24,7 @@ def carpall(folder: Path, patient: str) -> md.MuData:
     sheet = pd.read_csv(folder / "samples.tsv", sep="\t")
     sheet = sheet[(sheet["Patient"] == patient) & sheet["gex_file"] & sheet["vdj_file"]]
     parts = [_sample(folder, row) for row in sheet.itertuples()]
-    gex = ad.concat([p for p, _ in parts], join="inner")
+    gex = ad.concat([p for p, _ in parts], join="inner", merge="same")
     obs = pd.concat([o for _, o in parts]).set_axis(gex.obs_names, axis=0)
     gex.varm["in_sample"] = pd.DataFrame(True, index=gex.var_names, columns=sorted(set(obs["sample"])))
     gex.obs["sample"] = obs["sample"]
@@ -37,14 +39,24 @@ def carpall(folder: Path, patient: str) -> md.MuData:
     return data
 
 
+def clustered(data: md.MuData) -> md.MuData:
+    """The same with ``obs["cluster"]``, as `sclineage run` makes it."""
+    gex = data["gex"]
+    embed(gex)
+    neighbors(gex, device="cpu")
+    cluster(gex, key_added="cluster", device="cpu", threads=1)
+    data.obs["cluster"] = gex.obs["cluster"].astype(str).reindex(data.obs_names)
+    return data
+
+
 def _sample(folder: Path, row) -> tuple[ad.AnnData, pd.DataFrame]:
     with h5py.File(folder / "gex" / f"{row.GEX_Sample}.filtered_feature_bc_matrix.h5") as handle:
         m = handle["matrix"]
         counts = sparse.csc_matrix((m["data"][:], m["indices"][:], m["indptr"][:]), shape=m["shape"][:]).T.tocsr()
         barcode = m["barcodes"][:].astype(str)
-        gene = pd.Index(m["features"]["name"][:].astype(str))
+        gene, ids = pd.Index(m["features"]["name"][:].astype(str)), m["features"]["id"][:].astype(str)
     keep = ~gene.duplicated()
-    gex = ad.AnnData(sparse.csr_matrix(counts[:, keep]), var=pd.DataFrame(index=gene[keep]),
+    gex = ad.AnnData(sparse.csr_matrix(counts[:, keep]), var=pd.DataFrame({"gene_ids": ids[keep]}, index=gene[keep]),
                      obs=pd.DataFrame(index=[f"{row.GEX_Sample}_{b}" for b in barcode]))
     values = {g: np.asarray(gex[:, g].X.todense()).ravel() for g in ("CD4", "CD8A", "CD8B", "CD3D", "CD3E", *MONOCYTE)}
     clone = pd.Series(_clones(folder, row)).reindex(barcode).fillna("").to_numpy(object)

@@ -68,7 +68,8 @@ def test_parts_add_up_in_the_tables():
     malignancy(data, drivers=DRIVERS)
     found = table(data)
     lines = access.store(data)["malignancy_lines"]
-    assert list(lines.columns) == ["clone_id", "line", "llr", "capped", "cap", "n_informative", "posterior_without"]
+    assert list(lines.columns) == ["clone_id", "line", "llr", "capped", "cap", "n_informative", "posterior_without",
+                                   "detail"]
     columns = [f"llr_{n}" for n in ("dominance", "phenotype", "cycling", "virus", "driver")]
     total = found[columns].fillna(0).sum(axis=1)
     prior = np.log(found["malignant_prior"] / (1 - found["malignant_prior"]))

@@ -16,7 +16,7 @@ from .test_lines import make, sizes
 def fused(prior=0.01, power=0.0, **llr):
     """One clone with the given capped ratios."""
     values = {name: np.array([llr.get(name, np.nan)]) for name in LINES}
-    lines = {n: Scores(v, np.ones(1, np.int64), [""], np.array([power]) if LINES[n].genetic else None)
+    lines = {n: Scores(v, np.ones(1, np.int64), [""], np.array([power]) if n == "driver" else None)
              for n, v in values.items()}
     total = logit(np.array([prior])) + sum(np.nan_to_num(v) for v in values.values())
     return Fused(np.array([prior]), lines, values, total)

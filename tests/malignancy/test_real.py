@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sclineage.malignancy import genome
 from sclineage.malignancy.api import malignancy
+from sclineage.malignancy.decoys import plant_arms
 from sclineage.patient import access
 
-from .realdata import carpall
+from .realdata import carpall, clustered
 
 
 @pytest.mark.real
@@ -46,3 +48,26 @@ def test_markers_taken_from_a_real_clone_are_seen(public_data):
     found = access.table(data, "malignancy").set_index("clone_id").loc[name]
     assert found["llr_phenotype"] > 1.5
     assert "CD3E lost, CD5 lost, CD7 lost" in found["malignant_sentence"]
+
+
+@pytest.mark.real
+def test_copy_number_of_real_benign_clones_and_of_one_with_planted_arms(public_data, capsys):
+    data = clustered(carpall(public_data / "carpall-cart-gex-vdj", "P02"))
+    malignancy(data, prior=0.5)
+    benign = access.table(data, "malignancy").set_index("clone_id")["llr_copy_number"].dropna()
+    assert (access.table(data, "clone_arms")["called"] == 0).all()
+    clone, gex = access.text(data, "clone_id"), data["gex"]
+    names, sizes = np.unique(clone[clone != ""], return_counts=True)
+    [name] = names[sizes == sizes.max()]
+    arm = genome.positions(gex.var["gene_ids"].to_numpy(object))["arm"].to_numpy(object)
+    gex.X = plant_arms(gex.X.tocsr(), arm, clone == name, losses=["9p", "17p"], gains=["8q", "1q"], dosage=0.85)
+    malignancy(data, prior=0.5)
+    planted = access.table(data, "malignancy").set_index("clone_id")
+    with capsys.disabled():
+        print(f"\n{benign.size} benign clones: llr {benign.min():.2f} to {benign.max():.2f}; planted "
+              f"{planted.loc[name, 'malignant_sentence']}")
+    assert benign.size >= 20
+    assert benign.max() < 1
+    assert planted.loc[name, "llr_copy_number"] > 3
+    assert planted.loc[name, "malignant_call"] in ("malignant", "suspicious")  # no lost marker, no cycling
+    assert (planted.drop(name)["llr_copy_number"].dropna() < 3).all()

@@ -196,10 +196,11 @@ def test_evidence_lines_draw_nats_and_caps(full: Any) -> None:
     ax = pl.evidence_lines(full, clone=b.MALIGNANT)
     bars = {p.get_gid(): p for p in ax.patches if p.get_gid()}
     assert {k: round(p.get_width(), 2) for k, p in bars.items()} == {
-        "line-dominance": 1.5, "line-phenotype": 2.5, "line-cycling": 0.6, "line-virus": 0.8}
+        "line-dominance": 1.5, "line-phenotype": 2.5, "line-cycling": 0.6, "line-virus": 0.8,
+        "line-copy_number": 6.2}
     assert bars["line-dominance"].get_hatch()
     assert not bars["line-cycling"].get_hatch()
-    assert lines(ax, "caps")[:, 0] == pytest.approx([1.5, 2.5, 0.8, 1.0])
+    assert lines(ax, "caps")[:, 0] == pytest.approx([1.5, 2.5, 0.8, 1.0, 9.0])
     assert "not assessed" in texts(ax)
 
 

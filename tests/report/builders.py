@@ -155,7 +155,7 @@ def clone_row(clone: str, case: str = "full") -> dict[str, Any]:
                n_cells=n, n_paired=int(0.8 * n), malignant_p=0.001, malignant_p_no_pathology=0.0005,
                malignant_call="no_malignant_features", malignant_driver="", malignant_basis="",
                malignant_prior=0.05, llr_dominance=-0.2, llr_phenotype=-1.1, llr_cycling=-0.1, llr_virus=0.0,
-               llr_driver=np.nan, malignant_power=0.85, malignant_sentence="", first_day=30.0,
+               llr_driver=np.nan, llr_copy_number=np.nan, malignant_power=0.85, malignant_sentence="", first_day=30.0,
                predates_infusion="not_detected", predates_limit=0.034, predates_reason="", flags="", car_flags="",
                car_product="", **car_numbers("indeterminate", "too_few_cells"), car_n_informative=n, car_n_with_car=0)
     row |= SPECIAL.get(clone, {})
@@ -248,15 +248,18 @@ def _interval(k: int, n: int) -> tuple[float, float]:
 
 
 def lines(case: str = "full") -> pd.DataFrame:
-    def line(clone: str, name: str, llr: float, cap: float, n: int, without: float) -> dict[str, Any]:
+    def line(clone: str, name: str, llr: float, cap: float, n: int, without: float, detail: str = "") -> dict[str, Any]:
         return {"clone_id": clone, "line": name, "llr": llr, "capped": abs(llr) >= cap, "cap": cap,
-                "n_informative": n, "posterior_without": without}
+                "n_informative": n, "posterior_without": without, "detail": detail}
 
     rows = [line(MALIGNANT, "dominance", 1.5, 1.5, 590, 0.99), line(MALIGNANT, "phenotype", 2.5, 2.5, 585, 0.96),
             line(MALIGNANT, "cycling", 0.6, 0.8, 590, 0.994), line(MALIGNANT, "virus", 0.8, 1.0, 590, 0.993),
-            line(MALIGNANT, "driver", np.nan, 7.0, 0, np.nan), line(SUSPICIOUS, "dominance", -0.3, 1.5, 9, 0.75),
+            line(MALIGNANT, "driver", np.nan, 7.0, 0, np.nan),
+            line(MALIGNANT, "copy_number", 6.2, 9.0, 588, 0.4, "7q gained, 9p lost"),
+            line(SUSPICIOUS, "dominance", -0.3, 1.5, 9, 0.75),
             line(SUSPICIOUS, "phenotype", 1.9, 2.5, 9, 0.3), line(SUSPICIOUS, "cycling", 0.6, 0.8, 9, 0.57),
-            line(SUSPICIOUS, "virus", np.nan, 1.0, 0, np.nan), line(SUSPICIOUS, "driver", np.nan, 7.0, 0, np.nan)]
+            line(SUSPICIOUS, "virus", np.nan, 1.0, 0, np.nan), line(SUSPICIOUS, "driver", np.nan, 7.0, 0, np.nan),
+            line(SUSPICIOUS, "copy_number", np.nan, 9.0, 0, np.nan)]
     frame = pd.DataFrame(rows)
     return frame.assign(llr=np.nan, n_informative=0, posterior_without=np.nan) if case == "indeterminate" else frame
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from .. import _schema
 from .._errors import InputError, nearest
 from ..patient import access
 from . import calls as words
 from . import cycling, phenotype
+from .copynumber_api import arm_table, clone_arms
 from .drivers import bare, read_drivers
 from .fusion import PI_SURVEILLANCE, PI_SUSPECTED, Fused, clone_prior, fuse, line_table
-from .table import Alleles, Cells, codes
+from .table import Alleles, ArmTest, Cells, codes
 from .userkey import Verdicts, from_column, from_file
 
 T_SUBSETS = ("CD4_T", "CD8_T", "T")
@@ -34,12 +36,14 @@ def malignancy(
     drivers: str | os.PathLike[str] | pd.DataFrame | None = None,
     prior: float | None = None,
     focus: Sequence[str] | None = None,
+    gtf: str | os.PathLike[str] | None = None,
     rng: int = 0,
 ) -> None:
     """Score every clone for malignancy and write posterior, call, and every line of evidence.
 
     The unit is the clone, pooled over samples; the null are the T cells around it. Lines: clone size, marker loss,
-    cycling, virus, private driver mutations. Whether a clone carries the CAR is the question and never evidence.
+    cycling, virus, private driver mutations, copy number. Whether a clone carries the CAR is the question and never
+    evidence.
 
     Parameters
     ----------
@@ -56,18 +60,23 @@ def malignancy(
         suspected or its material is tumor, else 0.01.
     focus
         Clone ids that must be in the data.
+    gtf
+        GTF of the reference, for the chromosome arms of the genes; None takes ``var["arm"]`` (`sl.pp.gene_positions`),
+        else the shipped table of GRCh38. Copy number also needs ``obs["cluster"]`` and raw counts; where something is
+        missing the line is not assessed, and ``params`` says why. Samples with role ``cnv_reference`` (apheresis,
+        remission) stand in for samples that hold fewer than 20 other T cells.
     rng
-        Seed of lines of evidence that draw random numbers (none of those listed above does).
+        Seed of lines of evidence that draw random numbers (the power of the copy-number line).
 
     Raises
     ------
     InputError
         No clones in the data, or several patients; `malignant_key`, `focus` or `drivers` name something the data do
-        not hold; `prior` outside (0, 1).
+        not hold; `prior` outside (0, 1); a `gtf` that does not know the genes.
 
     Notes
     -----
-    Writes obs ``malignant_p, malignant_call``, table ``malignancy`` and ``malignancy_lines`` in
+    Writes obs ``malignant_p, malignant_call``, tables ``malignancy`` and ``clone_arms``, and ``malignancy_lines`` in
     ``uns["sclineage"]``. The model is sclineage's own; beta-binomial and Poisson terms are in the modules of each
     line.
     """
@@ -76,17 +85,22 @@ def malignancy(
     pi, from_diagnosis = _prior(mdata, prior)
     user = _user(mdata, malignant_key, clone, clone_ids)
     cells = _cells(mdata, clone, len(clone_ids), drivers)
+    test, no_copy_number = _arms(mdata, cells, gtf)
+    cells = replace(cells, arms=test)
     sizes = np.bincount(clone[clone >= 0], minlength=len(clone_ids)).astype(np.int64)
     fused = fuse(cells, clone_prior(pi, sizes), seed=rng)
     result = _results(fused, sizes, user.clone, from_diagnosis=from_diagnosis)
     frame = _table(mdata, fused, result, clone_ids, sizes)
     access.put_table(mdata, "malignancy", frame)
+    access.put_table(mdata, "clone_arms", _schema.empty("clone_arms") if test is None else arm_table(
+        test, clone_ids, _patients(mdata, clone_ids)))
     access.store(mdata)["malignancy_lines"] = line_table(fused, clone_ids)
     access.put(mdata, _per_cell(mdata, clone, result, user.cell))
     access.put_params(mdata, "malignancy", {
         "prior": float(pi), "prior_source": "diagnosis" if from_diagnosis else "given" if prior else "surveillance",
         "malignant_key": None if malignant_key is None else os.fspath(malignant_key), "rng": int(rng),
-        "n_driver_sites": 0 if cells.alleles is None else len(cells.alleles.name)})
+        "n_driver_sites": 0 if cells.alleles is None else len(cells.alleles.name),
+        "copy_number_not_assessed": no_copy_number or None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +182,15 @@ def _cells(data: access.Data, clone: np.ndarray, n_clones: int, drivers: Any) ->
         virus=_virus(data), alleles=_alleles(data, drivers), n_clones=n_clones,
         unsorted=selection.isin(["", "none", "unknown"]).to_numpy(bool),
         product=(material == "product").to_numpy(bool))
+
+
+def _arms(data: access.Data, cells: Cells, gtf: str | os.PathLike[str] | None) -> tuple[ArmTest | None, str]:
+    """Arm test of the clones, or why there is none."""
+    roles = access.sample_table(data).get("role", pd.Series(dtype=object)).fillna("").astype(str)
+    named = {str(s) for s, role in roles.items() if "cnv_reference" in role.split(",")}
+    return clone_arms(data, clone=np.where(cells.in_clone, cells.clone, -1), n_clones=cells.n_clones,
+                      sample=cells.sample, reference=cells.counts & cells.t_cell, gtf=gtf,
+                      stand_in=np.isin(_sample_names(data), sorted(named)))
 
 
 def _background(annotated: np.ndarray, receptor: np.ndarray, sample: np.ndarray, clone: np.ndarray) -> np.ndarray:

@@ -15,9 +15,13 @@ from .._backend import Device
 from .._errors import InputError, nearest
 from ..kernels import copynumber as kernel
 from ..patient import access
-from . import genome
+from . import arms, genome
+from .copynumber import arm_test
+from .table import ArmTest, codes
 
 POSITION = ("chromosome", "start", "end")
+SYMBOLS = ("gene_symbols", "gene_name", "gene_names", "feature_name", "symbol")
+MIN_ARMS = 10
 
 
 def gene_positions(adata: access.Data, *, gtf: str | os.PathLike[str] | None = None,
@@ -39,10 +43,95 @@ def gene_positions(adata: access.Data, *, gtf: str | os.PathLike[str] | None = N
         Another species than human without a GTF, or fewer than half of the ids known.
     """
     gex = _gex(adata)
-    ids = gex.var[gene_ids] if gene_ids in gex.var else gex.var_names.to_series()
-    found = genome.positions(ids.astype(str).to_numpy(object), None if gtf is None else genome.read_gtf(gtf))
+    found = _positions(gex, gtf, gene_ids)
     for column in (*POSITION, "arm"):
         gex.var[column] = found[column].to_numpy()
+
+
+def _positions(gex: Any, gtf: str | os.PathLike[str] | None, gene_ids: str = "gene_ids") -> pd.DataFrame:
+    ids = gex.var[gene_ids] if gene_ids in gex.var else gex.var_names.to_series()
+    return genome.positions(ids.astype(str).to_numpy(object), None if gtf is None else genome.read_gtf(gtf))
+
+
+def clone_arms(
+    data: access.Data, *, clone: np.ndarray, n_clones: int, sample: np.ndarray, reference: np.ndarray,
+    stand_in: np.ndarray, gtf: str | os.PathLike[str] | None,
+) -> tuple[ArmTest | None, str]:
+    """Arm test of the clones, or None and why copy number could not be assessed.
+
+    Parameters
+    ----------
+    data
+        MuData or AnnData with raw counts and ``cluster``, the phenotype by which references are matched.
+    clone, sample
+        int64 (n,): -1 in `clone` for cells that do not speak.
+    n_clones
+        Number of clones.
+    reference
+        bool (n,): T cells that may stand for normal ones.
+    stand_in
+        bool (n,): cells of samples with role ``cnv_reference``, for samples with too few T cells of their own.
+    gtf
+        GTF of the reference; None: ``var["arm"]`` where present (`gene_positions`), else the shipped human table.
+
+    Raises
+    ------
+    InputError
+        The GTF is unreadable, or does not know the genes.
+    """
+    found = access.counts_matrix(data)
+    if found is None:
+        return None, "no expression counts"
+    if not access.has_column(data, "cluster"):
+        return None, "no phenotype clusters (sl.tl.cluster with key_added='cluster')"
+    gex, x = found
+    symbols = _symbols(gex)
+    if symbols is None:
+        return None, "gene symbols are not known, so receptor and HLA genes cannot be left out"
+    arm, why = _arms(gex, gtf)
+    if arm is None:
+        return None, why
+    rows = data.obs_names.get_indexer(gex.obs_names)
+    shared = np.asarray(pd.DataFrame(gex.varm["in_sample"]).all(axis=1)) if "in_sample" in gex.varm else np.ones(
+        gex.n_vars, bool)
+    gene_arm = arms.gene_arms(x, symbols, np.where(shared, arm, ""), reference[rows])
+    used = np.unique(gene_arm[gene_arm >= 0]).size
+    if used < MIN_ARMS:
+        return None, f"only {used} chromosome arms have {arms.MIN_GENES} or more usable genes"
+    cluster = access.text(data, "cluster")
+    stratum, _ = codes(np.array([f"{s:06d} {c}" for s, c in zip(sample, cluster, strict=True)], dtype=object))
+    return arm_test(arms.arm_counts(x, gene_arm), clone[rows], n_clones, stratum[rows], sample[rows], reference[rows],
+                    stand_in[rows]), ""
+
+
+def _symbols(gex: Any) -> np.ndarray | None:
+    """Gene symbols, from ``var`` where its names are ids; None where they are unknown."""
+    names = gex.var_names.to_numpy(object)
+    if not np.mean([str(n).startswith("ENS") for n in names]) > 0.5:
+        return names
+    known = [c for c in SYMBOLS if c in gex.var]
+    return gex.var[known[0]].astype(str).to_numpy(object) if known else None
+
+
+def _arms(gex: Any, gtf: str | os.PathLike[str] | None) -> tuple[np.ndarray | None, str]:
+    if gtf is None and "arm" in gex.var:
+        return gex.var["arm"].astype(object).where(gex.var["arm"].notna(), "").to_numpy(object), ""
+    try:
+        return _positions(gex, gtf)["arm"].to_numpy(object), ""
+    except InputError as error:
+        if gtf is not None:
+            raise
+        return None, f"positions of the genes are not known: {error}"
+
+
+def arm_table(test: ArmTest, clone_ids: Sequence[str], patients: Sequence[str]) -> pd.DataFrame:
+    """Long table ``clone_arms``: one row per clone and arm that were compared, arms in the order of the genome."""
+    c, a = np.nonzero(np.isfinite(test.shift) & np.isfinite(test.llr)[:, None])
+    called = test.called
+    return pd.DataFrame({
+        "patient": np.asarray(patients, dtype=object)[c], "clone_id": np.asarray(clone_ids, dtype=object)[c],
+        "arm": np.array(arms.AUTOSOMES, dtype=object)[a], "shift": test.shift[c, a], "error": test.error[c, a],
+        "called": called[c, a].astype(np.int64), "n_cells": test.n_cells[c]})
 
 
 def copy_number(

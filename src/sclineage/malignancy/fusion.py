@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from . import cycling, dominance, mutation, phenotype, viral
+from . import copynumber, cycling, dominance, mutation, phenotype, viral
 from .lines import LINES, Scores, register
 from .table import Cells
 
@@ -16,7 +16,7 @@ PI_SUSPECTED, PI_SURVEILLANCE = 0.5, 0.01
 PRIOR_FLOOR, PRIOR_CLONE_CELLS = 1e-4, 5
 GENETIC = 3.0  # nats beyond which a genetic line speaks
 
-for _module in (dominance, phenotype, cycling, viral, mutation):  # order of report
+for _module in (dominance, phenotype, cycling, viral, mutation, copynumber):  # order of report
     register(_module.LINE)
 
 
@@ -62,9 +62,9 @@ class Fused:
 
     @property
     def power(self) -> np.ndarray:
-        """P(a genetic line exceeds 3 nats | malignant): that of the most powerful line, float64 (n_clones,)."""
+        """P(some genetic line exceeds 3 nats | malignant), lines taken as independent; float64 (n_clones,)."""
         rows = [s.power for k, s in self.lines.items() if LINES[k].genetic and s.power is not None]
-        return np.max(rows, axis=0) if rows else np.zeros(self.prior.size)
+        return 1.0 - np.prod([1.0 - r for r in rows], axis=0) if rows else np.zeros(self.prior.size)
 
     @property
     def driver(self) -> list[str]:
@@ -126,7 +126,7 @@ def line_table(fused: Fused, clone_ids: list[str]) -> pd.DataFrame:
     Returns
     -------
     Columns ``clone_id, line, llr`` (capped, NaN = not assessed), ``capped`` (bool), ``cap`` (the cap on that side),
-    ``n_informative``, ``posterior_without``; sorted by clone, then in order of registration.
+    ``n_informative``, ``posterior_without``, ``detail`` (a few words); sorted by clone, then in order of registration.
     """
     parts = []
     for order, (name, score) in enumerate(fused.lines.items()):
@@ -134,7 +134,8 @@ def line_table(fused: Fused, clone_ids: list[str]) -> pd.DataFrame:
         parts.append(pd.DataFrame({
             "clone_id": clone_ids, "line": name, "llr": fused.capped[name], "capped": line.hits(score.llr),
             "cap": np.where(_zero(score.llr) >= 0, line.high, line.low), "n_informative": score.n_informative,
-            "posterior_without": fused.without(name), "order": order,
+            "posterior_without": fused.without(name),
+            "detail": score.detail if len(score.detail) else "", "order": order,
         }))
     table = pd.concat(parts, ignore_index=True)
     return table.sort_values(["clone_id", "order"], kind="stable", ignore_index=True).drop(columns="order")

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from .arms import called as call_arms
+
 DEPTH_BINS = 4
 
 
@@ -29,6 +31,31 @@ class Alleles:
     depth: sparse.csr_matrix
     gene: tuple[str, ...]
     name: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ArmTest:
+    """Arms of each clone against its matched reference (`copynumber.arm_test`).
+
+    Attributes
+    ----------
+    shift, error
+        float64 (n_clones, n_arms): log ratio of the counts, and its standard error; NaN not compared.
+    llr
+        float64 (n_clones,): aneuploid against diploid, in nats; NaN not assessed.
+    n_cells
+        int64 (n_clones,): cells with a reference.
+    """
+
+    shift: np.ndarray
+    error: np.ndarray
+    llr: np.ndarray
+    n_cells: np.ndarray
+
+    @property
+    def called(self) -> np.ndarray:
+        """Arms called: -1 lost, 1 gained, 0 neither; int8 (n_clones, n_arms)."""
+        return call_arms(self.shift, self.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +90,8 @@ class Cells:
         bool (n_samples,): samples whose shares are shares of the body (not sorted).
     product
         bool (n_samples,): infusion products.
+    arms
+        Arm test of the clones, or None where copy number was not assessed.
     """
 
     clone: np.ndarray
@@ -78,6 +107,7 @@ class Cells:
     n_clones: int
     unsorted: np.ndarray
     product: np.ndarray
+    arms: ArmTest | None = None
     _bins: list[np.ndarray] = field(default_factory=list)
 
     @property

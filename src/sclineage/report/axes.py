@@ -12,7 +12,7 @@ from .. import _schema as schema
 from . import format as f
 from .sentences import age, before, is_sorted, silent, virus_assessed, virus_found
 from .statement import Row
-from .tables import Cell, Table, car_verdict, nats, share_up
+from .tables import Cell, Table, car_verdict, nats, seen, share_up
 from .view import View
 from .words import plain
 
@@ -24,7 +24,7 @@ def evidence(view: View, clone: Row) -> Table:
     """All axes of evidence for one clone (its row of ``clones``)."""
     c = str(clone["clone_id"])
     rows = [*_malignancy(view, clone), *_car_rna(view, c), _car_dna(view, clone), *_age(view, clone),
-            *_virus(view, clone), _row("Copy number", "", None, f.NOT_ASSESSED, NOT_YET), *_distinct(view, clone)]
+            *_virus(view, clone), *_distinct(view, clone)]
     return Table(f"Evidence on clone {view.names.get(c, c)}, axis by axis", HEAD, rows,
                  "The axes are independent: none of them follows from another.")
 
@@ -38,14 +38,17 @@ def _malignancy(view: View, clone: Row) -> list[list[Cell]]:
     if mine is None or mine.empty:
         reading = f"{plain(clone['malignant_call'] or 'not_assessable')}, {f.posterior(clone['malignant_p'])}"
         return [_row("Malignancy", "all samples", None, "no line of evidence recorded", reading)]
-    return [_row(*_axis(str(r["line"])), r["n_informative"], nats(r, " nats"), _leans(r))
-            for r in mine.to_dict("records")]
+    return [_row(*_axis(str(r["line"])), r["n_informative"], _shown(r), _leans(r)) for r in mine.to_dict("records")]
+
+
+def _shown(r: Row) -> str:
+    return "; ".join(filter(None, (nats(r, " nats"), seen(r))))
 
 
 def _axis(line: str) -> tuple[str, str]:
     """Name of a line of evidence as an axis, and where it was looked at."""
-    return ("Driver mutation", "all samples; n in reads") if line == "driver" else (
-        f"Malignancy: {plain(line)}", "all samples")
+    own = {"driver": ("Driver mutation", "all samples; n in reads"), "copy_number": ("Copy number", "all samples")}
+    return own.get(line, (f"Malignancy: {plain(line)}", "all samples"))
 
 
 def _leans(r: Row) -> str:

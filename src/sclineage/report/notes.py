@@ -65,7 +65,17 @@ def _priors(view: View) -> list[str]:
         return []
     p = view.clones["malignant_prior"].dropna()
     low, high = f.probability(p.min()), f.probability(p.max())
-    return [f"Prior probability that a clone is malignant: {low}" + (f" to {high}." if low != high else ".")]
+    return [f"Prior probability that a clone is malignant: {low}" + (f" to {high}." if low != high else "."),
+            *_copy_number(view)]
+
+
+def _copy_number(view: View) -> list[str]:
+    """What the copy-number line takes for granted, or why there is none."""
+    why = dict(view.params.get("malignancy", {})).get("copy_number_not_assessed")
+    if why:
+        return [f"Copy number was not assessed: {why}."]
+    return ["Copy number: seven of ten T-cell lymphomas are taken to have several chromosome arms altered, so that "
+            "unaltered arms are weak evidence against malignancy, and never enough to clear a clone."]
 
 
 LIMITS = [
@@ -81,7 +91,9 @@ LIMITS = [
     "A clone that was not seen in a sample is below the limit of detection there, not absent.",
     "That a clone carries the CAR does not show that the vector caused it; that it does not carry it does not show "
     "that the therapy played no part.",
-    "Copy number, mitochondrial variants, integration sites and protein are not assessed in this version.",
+    "Copy number is read from expression, by whole chromosome arms: one arm alone and smaller changes are mostly "
+    "missed. Its accuracy is known on planted changes, not on patients with known tumours.",
+    "Mitochondrial variants, integration sites and protein are not assessed in this version.",
     "The map of cells (UMAP) is for orientation and enters no verdict.",
 ]
 

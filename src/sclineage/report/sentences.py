@@ -24,10 +24,9 @@ CALLS = {
     "not_assessable": "Whether {lower} is malignant cannot be told from these data ({p}, prior {prior}).",
 }
 CALL_LIMITS = {
-    "malignant": "Copy number is not assessed in this version. A receptor clone is not the tumour: benign sisters may "
-                 "be among its members.",
+    "malignant": "A receptor clone is not the tumour: benign sisters may be among its members.",
     "suspicious": "Clone size, lost markers and division are also seen in strong immune responses.",
-    "no_malignant_features": "Copy number is not assessed in this version.",
+    "no_malignant_features": "A lymphoma without the changes that were looked for would look the same.",
     "not_assessable": "Silence of the data is not health.",
 }
 CALL_DECIDES = {

@@ -166,10 +166,15 @@ def malignancy_lines(part: pd.DataFrame) -> Table:
     columns: list[Column] = [
         ("Line", word("line")), ("n informative", number("n_informative")),
         ("Nats", lambda r: Cell(nats(r), "", "num")),
-        ("Cap", number("cap", f.signed)), ("Posterior without it", number("posterior_without", f.probability))]
+        ("Cap", number("cap", f.signed)), ("Posterior without it", number("posterior_without", f.probability)),
+        ("Seen", lambda r: Cell(seen(r), "", "long"))]
     return build("Lines of evidence for malignancy", columns, part.to_dict("records"),
-                 "Positive nats speak for malignancy; 3 nats are odds of 20 to 1. For driver mutations n counts reads. "
-                 "Copy number is not assessed in this version.")
+                 "Positive nats speak for malignancy; 3 nats are odds of 20 to 1. For driver mutations n counts reads.")
+
+
+def seen(r: Row) -> str:
+    """The few words of a line of evidence on what it saw."""
+    return str(r["detail"]) if f.known(r.get("detail")) else ""
 
 
 def nats(r: Row, unit: str = "") -> str:

@@ -167,7 +167,8 @@ PLAIN = {
     "CAR_transcript_not_detected": "CAR transcript not detected", "CAR_DNA_not_detected": "CAR DNA not detected",
     "no_malignant_features": "no malignant features", "not_assessable": "not assessable", "other_T": "other T cells",
     "other": "other cells", "malignant": "malignant", "CAR-T": "CAR-T cells", "yes": "yes",
-    "driver": "driver mutation", "not_detected": "not detected before", "not_sampled": "not sampled before",
+    "driver": "driver mutation", "copy_number": "copy number", "not_detected": "not detected before",
+    "not_sampled": "not sampled before",
 }
 
 
