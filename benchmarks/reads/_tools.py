@@ -86,13 +86,14 @@ def star_genome(folder: Path) -> Path:
     return folder / "genome"
 
 
-def star(folder: Path, genome: Path, one: Path, two: Path, listed: Path | None, umi: int) -> tuple[Run, Path]:
+def star(folder: Path, genome: Path, one: Path, two: Path, listed: Path | None, umi: int, *,
+         matching: str = STARSOLO) -> tuple[Run, Path]:
     """Run STARsolo with one thread (`listed` None: STAR alone); returns its BAM too."""
     folder.mkdir(exist_ok=True)
     solo: list[str | Path] = ["--readFilesIn", two]
     if listed is not None:
         solo = ["--readFilesIn", two, one, "--soloType", "CB_UMI_Simple", "--soloCBwhitelist", listed, "--soloUMIlen",
-                str(umi), "--soloBarcodeReadLength", "0", "--soloCBmatchWLtype", STARSOLO, "--soloFeatures", "Gene",
+                str(umi), "--soloBarcodeReadLength", "0", "--soloCBmatchWLtype", matching, "--soloFeatures", "Gene",
                 "--outSAMattributes", "NH", "CR", "CB"]
     run = call(["STAR", "--genomeDir", genome, "--runThreadN", "1", *solo, "--outSAMtype", "BAM", "SortedByCoordinate",
                 "--outSAMunmapped", "Within", "--limitBAMsortRAM", "8000000000"], folder)

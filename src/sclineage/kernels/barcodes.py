@@ -38,8 +38,8 @@ _COUNTERS = 1 << 25  # at most this many private counters over all threads (128 
 _BLOCK = 256
 _SEGMENT = 4096  # reads of one block in the passes over packed reads; at most 65,536
 
-__all__ = ["STATES", "THRESHOLD", "Place", "Policy", "complete", "correct", "cuda_defines", "look_up", "match_packed",
-           "pack", "shares", "spill"]
+__all__ = ["STATES", "THRESHOLD", "Place", "Policy", "complete", "correct", "cuda_defines", "error_table", "look_up",
+           "match_packed", "pack", "shares", "spill"]
 
 
 def cuda_defines() -> dict[str, str]:
@@ -124,7 +124,8 @@ def look_up(codes: Any, n_at: Any, whitelist: Whitelist, *, counts: Any, device:
     return ranks
 
 
-def _error_table() -> np.ndarray:
+def error_table() -> np.ndarray:
+    """Probability that a base of each quality byte is wrong, float64 (256,)."""
     phred = np.clip(np.arange(256) - 33, 0, _MAX_QUALITY)
     return 10.0 ** (-phred / 10.0)
 
@@ -154,7 +155,7 @@ def correct(codes: Any, n_at: Any, qualities: Any | None, whitelist: Whitelist, 
     xp, n = _xp(device), codes.size
     out = (xp.empty(n, xp.int32), xp.empty(n, xp.uint8), xp.empty(n, xp.float32), xp.empty(n, xp.int8))
     rows = _quality_rows(qualities, whitelist.length, xp)
-    error = xp.asarray(_error_table())
+    error = xp.asarray(error_table())
     way = cpu.UNIQUE if policy == "unique" else cpu.CELLRANGER
     if device == "cpu":
         cpu.correct(codes, n_at, rows, *whitelist.tables, counts, error, threshold, way, _CHUNK, *out)
@@ -226,7 +227,7 @@ def match_packed(codes: Any, n_at: Any, qualities: Any | None, whitelist: Whitel
     _launch_blocks("first_pass", segments, *packed, np.int64(n), *tables, counts, *out, *listed)
     rows, step, offsets = _waiting_qualities(qualities, whitelist.length, *listed)
     way = np.int32(cpu.UNIQUE if policy == "unique" else cpu.CELLRANGER)
-    _launch_blocks("second_pass", segments, *packed, rows, step, offsets, *tables, counts, xp.asarray(_error_table()),
+    _launch_blocks("second_pass", segments, *packed, rows, step, offsets, *tables, counts, xp.asarray(error_table()),
                    np.float64(threshold), way, *listed, *out)
     return out
 
