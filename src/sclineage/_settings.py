@@ -1,8 +1,10 @@
-"""Package-wide settings: device, threads and verbosity."""
+"""Package-wide settings: device, threads and verbosity; where things are kept for later."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -28,3 +30,9 @@ class Settings:
 
 
 settings = Settings()
+
+
+def cache_folder() -> Path:
+    """The user's cache folder of sclineage."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "sclineage"

@@ -38,10 +38,12 @@ def run(sheet: Path, car: Car, out: Out, virus: Virus = None,
         resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
         debug: Debug = False) -> None:
     """Run all steps for the patients of a sample sheet and write tables and report."""
+    from ._compile import beside
     from .pipeline import run as run_
 
-    run_(sheet, out, car=car, virus=virus or (), config=config, malignant_key=malignant_key, focus=focus,
-         device=device, threads=threads, seed=seed, resume=resume, say=_say)  # type: ignore[arg-type]
+    with beside(threads):
+        run_(sheet, out, car=car, virus=virus or (), config=config, malignant_key=malignant_key, focus=focus,
+             device=device, threads=threads, seed=seed, resume=resume, say=_say)  # type: ignore[arg-type]
     _say(f"done: {out / 'report.html'}" if (out / "report.html").exists() else f"done: {out}")
 
 
@@ -113,9 +115,11 @@ def simulate(scenario: Annotated[str, typer.Option("--scenario", help="Name; see
 def demo(out: Annotated[Path, typer.Option("--out")] = Path("sclineage-demo"),
          seed: Annotated[int, typer.Option()] = 0, threads: Threads = None, debug: Debug = False) -> None:
     """Simulate a patient with known truth, run everything, and compare the verdict with the truth."""
+    from ._compile import beside
     from .demo import demo as demo_
 
-    lines, right = demo_(out, seed=seed, threads=threads, say=_say)
+    with beside(threads):
+        lines, right = demo_(out, seed=seed, threads=threads, say=_say)
     for line in lines:
         typer.echo(line)
     if not right:

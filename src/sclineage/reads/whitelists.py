@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .._errors import InputError, nearest
+from .._settings import cache_folder
 from ..kernels import barcodes
 from ..kernels import whitelists as tables
 from ..kernels.whitelists import Whitelist
@@ -28,8 +29,7 @@ def folder() -> Path:
     """Folder in which whitelists are looked up by name: ``$SCLINEAGE_WHITELISTS``, else the user's cache folder."""
     if os.environ.get(FOLDER):
         return Path(os.environ[FOLDER])
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "sclineage" / "whitelists"
+    return cache_folder() / "whitelists"
 
 
 def find_whitelist(name: str | os.PathLike[str]) -> Path:
