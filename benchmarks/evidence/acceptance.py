@@ -121,7 +121,8 @@ oracle 78.9 and 99.0 %): what is missing in the negatives is missing in the data
 def markdown(record: dict) -> str:
     """The table for people."""
     head = ["scenario", "patients (first seed)", "clones", "definite", "wrong %", "wrong % >= 5 cells",
-            "wrong % by design", "CAR-free 100: negative %", "CAR+ 30: carrying %", "cell FDR % (sens %)", "cell ECE", "f coverage % (width)", "<= 3 cells negative",
+            "wrong % by design", "CAR-free 100: negative %", "CAR+ 30: carrying %", "cell FDR % (sens %)",
+            "cell ECE", "f coverage % (width)", "<= 3 cells negative",
             "indeterminate % 1 / 2-4 / 5-20 / 21-99 / 100+", "naive any UMI: wrong % (>= 5)",
             "naive > 5 %: wrong % (>= 5)", "naive cell FDR % (sens %)", "oracle: negative % / carrying % (wrong %)",
             "bars missed"]
