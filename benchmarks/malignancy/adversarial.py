@@ -1,7 +1,7 @@
 """Adversarial clones: what the calls say where clone size, cycling, soup or shared mutations mislead.
 
-Writes a JSON record and a table. Not simulated: copy number (no line for it yet), dual clones, tumours above 60 % of
-the T cells, two malignant clones. The rates are assumptions: the table checks the logic, not accuracy in patients.
+Writes a JSON record and a table. Not simulated: dual clones, tumours above 60 % of the T cells, two malignant clones.
+The rates are assumptions: the table checks the logic, not accuracy in patients.
 
     python -m benchmarks.malignancy.adversarial --draws 400
 """
@@ -64,8 +64,8 @@ def main() -> None:
     write_json(record, chosen.out / "malignancy_adversarial.json")
     with whole(chosen.out / "malignancy_adversarial.md") as part:
         head = (f"Calls of {chosen.draws} simulated clones per case, prior {PRIOR}; rates are assumptions, see "
-                "`benchmarks/malignancy/cases.py`. No copy number, so no lymphoma without a driver can be called "
-                "malignant, and none may read as free of malignant features.\n\n")
+                "`benchmarks/malignancy/cases.py`. Without an altered arm or a driver no lymphoma can be called "
+                "malignant, and without a panel none may read as free of malignant features.\n\n")
         part.write_text(head + table(rows), encoding="utf-8")
     print(table(rows))
 

@@ -122,6 +122,7 @@ MALIGNANCY = [
     _c("llr_virus", "float", "the same for viral transcripts"),
     _c("llr_driver", "float", "the same for private driver mutations"),
     _c("llr_copy_number", "float", "the same for chromosome arms lost or gained, from expression"),
+    _c("llr_classifier", "float", "the same for the user's own classifier of cells; capped, never genetic"),
     _c("malignant_power", "float", "P(a genetic line would show | the clone were malignant)"),
     _c("malignant_sentence", "str", "the call in one sentence"),
 ]

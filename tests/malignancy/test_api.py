@@ -452,3 +452,19 @@ def test_several_patients_are_an_error():
     data = build(obs=obs.assign(patient=np.where(obs["sample"] == "blood", "Q", "P")))
     with pytest.raises(InputError, match="2 patients"):
         malignancy(data)
+
+
+def test_the_users_classifier_is_one_capped_line():
+    data = build(panel=False)
+    mine = access.text(data, "clone_id") == "T"
+    data.obs["score"] = np.where(mine, 0.9, 0.2)
+    malignancy(data, classifier="score")
+    assert table(data).loc["T", "llr_classifier"] == 1.5
+    assert table(data)["llr_classifier"].drop("T").max() < 0.3
+    malignancy(data)
+    assert table(data)["llr_classifier"].isna().all()
+    data.obs["score"] = np.where(mine, 9.0, 0.2)
+    with pytest.raises(InputError, match=r"holds 0\.2 to 9"):
+        malignancy(data, classifier="score")
+    with pytest.raises(InputError, match="no column 'scores'"):
+        malignancy(data, classifier="scores")

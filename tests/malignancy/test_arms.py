@@ -143,3 +143,11 @@ def test_pseudo_clones_have_the_mixture_of_the_clone() -> None:
     assert np.unique(drawn).size == like.size
     assert np.array_equal(np.bincount(data["stratum"][drawn], minlength=4), np.bincount(data["stratum"][like],
                                                                                         minlength=4))
+
+
+def test_one_arm_alone_carries_no_call_and_two_do() -> None:
+    shift, error = np.zeros((3, 39)), np.full((3, 39), 0.02)
+    shift[1, 0] = shift[2, 0] = np.log(0.5)
+    shift[2, 1] = np.log(1.5)
+    ratio = arms.llr(shift, error)
+    assert 2 < ratio[1] < 3 < ratio[2]

@@ -77,7 +77,7 @@ def dominant():
 def test_a_dominant_tumour_does_not_accuse_the_others(monkeypatch):
     data = dominant()
     found = arm_test(data, n_clones=CLONES + 1)
-    assert found.llr[CLONES] > 8
+    assert found.llr[CLONES] > 5
     assert (found.llr[:CLONES] < 3).all()
     monkeypatch.setattr(copynumber, "MOST_ALTERED", 0)  # nobody leaves the reference
     assert (arm_test(data, n_clones=CLONES + 1).llr[:CLONES] > 3).any()

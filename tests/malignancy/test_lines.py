@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from sclineage.malignancy import background, cycling, dominance, mutation, phenotype, viral
+from sclineage.malignancy import background, classifier, cycling, dominance, mutation, phenotype, viral
 from sclineage.malignancy.table import Alleles, Cells, depth_bins
 from tests.oracles import malignancy as oracle
 
@@ -362,3 +362,20 @@ def test_power_follows_the_sites_that_a_clone_carries():
     assert found.llr[0] > 7
     assert found.power[1] > 0.95
     assert found.power[2] < 0.8
+
+
+# --- the user's classifier -------------------------------------------------------------------------------------------
+def test_a_classifier_counts_only_above_its_background_and_is_capped():
+    clone = sizes(60, *[4] * 60)
+    called = (np.random.default_rng(0).random(clone.size) < 0.1).astype(float)
+    called[clone == 0] = 1.0
+    found = classifier.score(make(clone, classifier=called), 0)
+    assert found.llr[0] > 2
+    assert classifier.LINE.cap(found.llr)[0] == 1.5
+    assert found.detail[0] == "60 of 60 cells called"
+    everywhere = classifier.score(make(clone, classifier=np.ones(clone.size)), 0)
+    assert abs(everywhere.llr[0]) < 0.2
+    never = classifier.score(make(clone, classifier=np.where(clone == 0, 0.0, called)), 0)
+    assert np.log(0.5) < never.llr[0] < 0
+    assert np.isnan(classifier.score(make(clone), 0).llr).all()
+    assert not classifier.LINE.genetic

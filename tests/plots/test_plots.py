@@ -285,3 +285,25 @@ def test_inline_svg_has_prefixed_ids_and_no_address(full: Any) -> None:
     assert set(re.findall(r' id="([^-"]*)-', text)) == {"x1"}
     assert set(re.findall(r"url\(#([^-]*)-", text)) == {"x1"}
     assert "<text" in text
+
+
+def test_copy_number_draws_shifts_by_clone_and_arm(full: Any) -> None:
+    ax = pl.copy_number(full)
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["7q", "9p", "10q"]
+    drawn = np.ma.filled(ax.images[0].get_array(), np.nan)
+    assert drawn[0].tolist() == pytest.approx([0.4, -0.6, 0.02])
+    assert drawn[1, :2].tolist() == pytest.approx([0.1, -0.1])
+    assert np.isnan(drawn[1, 2])
+    assert [(t.get_position(), t.get_text()) for t in ax.texts] == [((0, 0), "+"), ((1, 0), "\N{MINUS SIGN}")]
+    alone = pl.copy_number(full, clones=[b.SUSPICIOUS])
+    assert [t.get_text() for t in alone.get_xticklabels()] == ["7q", "9p"]
+
+
+def test_copy_number_says_what_is_missing(full: Any) -> None:
+    small = str(select.ranked(full)["clone_id"].iloc[-1])
+    ax = pl.copy_number(full, clones=[small])
+    assert [t.get_text() for t in ax.texts] == ["copy number not assessed"]
+    with pytest.raises(InputError, match="is not a clone"):
+        pl.copy_number(full, clones=["nobody"])
+    with pytest.raises(InputError, match="clone_arms"):
+        pl.copy_number(b.patient("no_vdj"))

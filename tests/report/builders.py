@@ -48,6 +48,7 @@ def patient(case: str = "full", *, rename: dict[str, str] | None = None, seed: i
         if case == "full":
             store["car_what_if"] = what_if()
             access.put_table(data, "virus", virus(names))
+            access.put_table(data, "clone_arms", clone_arms())
             access.put_table(data, "distinct", distinct())
     store["run"] = json.dumps(record())
     return data
@@ -155,7 +156,8 @@ def clone_row(clone: str, case: str = "full") -> dict[str, Any]:
                n_cells=n, n_paired=int(0.8 * n), malignant_p=0.001, malignant_p_no_pathology=0.0005,
                malignant_call="no_malignant_features", malignant_driver="", malignant_basis="",
                malignant_prior=0.05, llr_dominance=-0.2, llr_phenotype=-1.1, llr_cycling=-0.1, llr_virus=0.0,
-               llr_driver=np.nan, llr_copy_number=np.nan, malignant_power=0.85, malignant_sentence="", first_day=30.0,
+               llr_driver=np.nan, llr_copy_number=np.nan, llr_classifier=np.nan,
+               malignant_power=0.85, malignant_sentence="", first_day=30.0,
                predates_infusion="not_detected", predates_limit=0.034, predates_reason="", flags="", car_flags="",
                car_product="", **car_numbers("indeterminate", "too_few_cells"), car_n_informative=n, car_n_with_car=0)
     row |= SPECIAL.get(clone, {})
@@ -262,6 +264,14 @@ def lines(case: str = "full") -> pd.DataFrame:
             line(SUSPICIOUS, "copy_number", np.nan, 9.0, 0, np.nan)]
     frame = pd.DataFrame(rows)
     return frame.assign(llr=np.nan, n_informative=0, posterior_without=np.nan) if case == "indeterminate" else frame
+
+
+def clone_arms() -> pd.DataFrame:
+    shifts = {MALIGNANT: {"7q": 0.4, "9p": -0.6, "10q": 0.02}, SUSPICIOUS: {"7q": 0.1, "9p": -0.1}}
+    return pd.DataFrame([
+        {"patient": "P1", "clone_id": clone, "arm": arm, "shift": shift, "error": 0.05,
+         "called": int(np.sign(shift)) if abs(shift) > 0.2 else 0, "n_cells": 588 if clone == MALIGNANT else 9}
+        for clone, arms in shifts.items() for arm, shift in arms.items()])
 
 
 def what_if() -> pd.DataFrame:

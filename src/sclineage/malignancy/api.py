@@ -37,6 +37,7 @@ def malignancy(
     prior: float | None = None,
     focus: Sequence[str] | None = None,
     gtf: str | os.PathLike[str] | None = None,
+    classifier: str | None = None,
     rng: int = 0,
 ) -> None:
     """Score every clone for malignancy and write posterior, call, and every line of evidence.
@@ -65,6 +66,9 @@ def malignancy(
         else the shipped table of GRCh38. Copy number also needs ``obs["cluster"]`` and raw counts; where something is
         missing the line is not assessed, and ``params`` says why. Samples with role ``cnv_reference`` (apheresis,
         remission) stand in for samples that hold fewer than 20 other T cells.
+    classifier
+        Column of ``obs`` with your own classifier's probability that a cell is malignant (0 to 1; missing: not
+        assessed). Enters as one capped line: the share of a clone's cells at 0.5 or more, against T cells around it.
     rng
         Seed of lines of evidence that draw random numbers (the power of the copy-number line).
 
@@ -72,7 +76,7 @@ def malignancy(
     ------
     InputError
         No clones in the data, or several patients; `malignant_key`, `focus` or `drivers` name something the data do
-        not hold; `prior` outside (0, 1); a `gtf` that does not know the genes.
+        not hold; `prior` or a value of `classifier` outside its range; a `gtf` that does not know the genes.
 
     Notes
     -----
@@ -86,7 +90,7 @@ def malignancy(
     user = _user(mdata, malignant_key, clone, clone_ids)
     cells = _cells(mdata, clone, len(clone_ids), drivers)
     test, no_copy_number = _arms(mdata, cells, gtf)
-    cells = replace(cells, arms=test)
+    cells = replace(cells, arms=test, classifier=_classifier(mdata, classifier))
     sizes = np.bincount(clone[clone >= 0], minlength=len(clone_ids)).astype(np.int64)
     fused = fuse(cells, clone_prior(pi, sizes), seed=rng)
     result = _results(fused, sizes, user.clone, from_diagnosis=from_diagnosis)
@@ -191,6 +195,19 @@ def _arms(data: access.Data, cells: Cells, gtf: str | os.PathLike[str] | None) -
     return clone_arms(data, clone=np.where(cells.in_clone, cells.clone, -1), n_clones=cells.n_clones,
                       sample=cells.sample, reference=cells.counts & cells.t_cell, gtf=gtf,
                       stand_in=np.isin(_sample_names(data), sorted(named)))
+
+
+def _classifier(data: access.Data, key: str | None) -> np.ndarray | None:
+    """Cells that the user's classifier calls, 1 or 0, NaN where it says nothing."""
+    if key is None:
+        return None
+    values = pd.to_numeric(access.column(data, key), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    known = np.isfinite(values)
+    if not known.any() or (values[known] < 0).any() or (values[known] > 1).any():
+        raise InputError("classifier", f"column {key!r} holds no probability from 0 to 1" if not known.any() else
+                         f"column {key!r} holds {values[known].min():g} to {values[known].max():g}",
+                         "give the probability that a cell is malignant")
+    return np.where(known, (values >= 0.5).astype(np.float64), np.nan)
 
 
 def _background(annotated: np.ndarray, receptor: np.ndarray, sample: np.ndarray, clone: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ UNMATCHED = 0.04  # standard deviation that a reference of another phenotype, or
 DOSAGE = 0.85  # of a copy gained or lost that shows in RNA
 DEGREES = 8
 ALTERED = np.array([0.01, 0.03, 0.1, 0.3])  # shares of arms that are altered
-CLIP = 12.0
+CLIP = 8.0  # per arm: one arm alone stays below 3 nats, as a benign clone may owe it to its biology
 CALLED = 4.0  # standard errors from 0
 MIN_CELLS = 5
 

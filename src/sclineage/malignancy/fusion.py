@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from . import copynumber, cycling, dominance, mutation, phenotype, viral
+from . import classifier, copynumber, cycling, dominance, mutation, phenotype, viral
 from .lines import LINES, Scores, register
 from .table import Cells
 
@@ -16,7 +16,7 @@ PI_SUSPECTED, PI_SURVEILLANCE = 0.5, 0.01
 PRIOR_FLOOR, PRIOR_CLONE_CELLS = 1e-4, 5
 GENETIC = 3.0  # nats beyond which a genetic line speaks
 
-for _module in (dominance, phenotype, cycling, viral, mutation, copynumber):  # order of report
+for _module in (dominance, phenotype, cycling, viral, mutation, copynumber, classifier):  # order of report
     register(_module.LINE)
 
 

@@ -92,6 +92,8 @@ class Cells:
         bool (n_samples,): infusion products.
     arms
         Arm test of the clones, or None where copy number was not assessed.
+    classifier
+        float64 (n,): the user's classifier, 1 malignant, 0 not, NaN not assessed; or None.
     """
 
     clone: np.ndarray
@@ -108,6 +110,7 @@ class Cells:
     unsorted: np.ndarray
     product: np.ndarray
     arms: ArmTest | None = None
+    classifier: np.ndarray | None = None
     _bins: list[np.ndarray] = field(default_factory=list)
 
     @property

@@ -14,6 +14,7 @@ from .. import plots
 from ..patient import access
 from ..plots import style
 from ..plots.car import MOST_ROWS
+from ..plots.copynumber import MOST as MOST_CLONES_BY_ARM
 from ..plots.embedding import Colour
 from .view import View
 
@@ -70,6 +71,17 @@ def malignancy(data: Any, view: View) -> dict[str, Figure]:
                               height=0.95 + 0.3 * n, prefix=f"line{k}", caption=f"Clone {view.names[clone]}: lines of "
                               "evidence for malignancy; ticks are caps, hatched bars have reached theirs.")
     return out
+
+
+def copy_number(data: Any, view: View) -> Figure | None:
+    """Chromosome arms of the clones."""
+    frame = view.table("clone_arms")
+    if frame is None or frame.empty:
+        return None
+    rows = min(frame["clone_id"].nunique(), MOST_CLONES_BY_ARM)
+    return draw(partial(plots.copy_number, data), width=6.6, height=1.1 + 0.24 * rows, prefix="arms",
+                caption="Chromosome arms of the clones against matched T cells of the same samples: red more, blue "
+                        "fewer counts; plus and minus mark arms called gained or lost.")
 
 
 def maps(data: Any, view: View) -> list[Figure]:

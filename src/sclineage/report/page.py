@@ -157,7 +157,7 @@ def _tables(v: View) -> dict[str, Any]:
 
 def _figures(data: Any, v: View) -> dict[str, Any]:
     return {"time": figures.over_time(data, v), "car": figures.car(data, v), "lines": figures.malignancy(data, v),
-            "maps": figures.maps(data, v), "samples": figures.samples(data, v)}
+            "arms": figures.copy_number(data, v), "maps": figures.maps(data, v), "samples": figures.samples(data, v)}
 
 
 def _distinct(v: View) -> list[str]:
