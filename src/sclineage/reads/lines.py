@@ -32,6 +32,12 @@ def parse_barcodes(buffer: np.ndarray, length: int, codes: np.ndarray, n: int, l
     """
     at = 0
     while True:
+        if at + length < buffer.size and buffer[at + length] == 10:  # the usual line: bases and nothing else
+            code, n_at = pack_one(buffer, at, length)
+            if n_at == NO_N:
+                codes[n] = code
+                n, lines, at = n + 1, lines + 1, at + length + 1
+                continue
         end = at
         while end < buffer.size and buffer[end] != 10:
             end += 1

@@ -111,11 +111,11 @@ def _read_lines(path: Path, length: int) -> np.ndarray:
     if length > tables.MAX_LENGTH:
         raise InputError(path, f"the first barcode has {length} bases", f"use at most {tables.MAX_LENGTH}",
                          place="line 1")
-    codes = np.empty(1 << 16, np.uint64)
+    codes = np.empty(1 << 16, _narrowest(length))
     n = lines = 0
     buffer = np.empty(_CHUNK + 256, np.uint8)
     kept = 0
-    with open_bytes(path) as stream:
+    with open_bytes(path, ahead=True) as stream:
         while True:
             got = stream.readinto(buffer.data[kept : kept + _CHUNK])
             size, last = kept + got, got < _CHUNK
@@ -137,6 +137,10 @@ def _read_lines(path: Path, length: int) -> np.ndarray:
                 break
     codes.resize(n, refcheck=False)
     return codes
+
+
+def _narrowest(length: int) -> type[np.unsignedinteger]:
+    return np.uint32 if length <= 16 else np.uint64
 
 
 def _refuse(path: Path, fault: int, line: int, length: int, rest: np.ndarray) -> None:
@@ -164,14 +168,24 @@ def _read_blocks(path: Path) -> Whitelist:
                              place=f"line {number}")
         words.setdefault((row[0], row[1]), []).append(row[2])
     blocks = list(dict.fromkeys(block for block, _ in words))
-    parts = []
-    lengths = {side: len(words.get((blocks[0], side), [""])[0]) for side in "LR"} if blocks else {}
-    for name in blocks:
-        sides = [_pack_words(path, words.get((name, side), []), lengths[side], name, side) for side in "LR"]
-        parts.append(((sides[0][:, None] << np.uint64(2 * lengths["R"])) | sides[1]).ravel())
-    if not parts:
+    if not blocks:
         raise InputError(path, "no word in the file", "give lines of block, L or R, word")
-    return tables.whitelist(np.concatenate(parts), sum(lengths.values()), name=str(path))
+    lengths = {side: len(words.get((blocks[0], side), [""])[0]) for side in "LR"}
+    sides = [[_pack_words(path, words.get((name, side), []), lengths[side], name, side) for side in "LR"]
+             for name in blocks]
+    bases = sum(lengths.values())
+    return tables.whitelist(_products(sides, lengths["R"], _narrowest(bases)), bases, name=str(path))
+
+
+def _products(blocks: list[list[np.ndarray]], bases: int, kind: type[np.unsignedinteger]) -> np.ndarray:
+    """All pairs of the left and right words of each block, packed; the right ones have so many bases."""
+    codes = np.empty(sum(left.size * right.size for left, right in blocks), kind)
+    at = 0
+    for lefts, right in blocks:
+        for left in lefts:
+            codes[at : at + right.size] = (left << np.uint64(2 * bases)) | right
+            at += right.size
+    return codes
 
 
 def _pack_words(path: Path, words: list[str], length: int, block: str, side: str) -> np.ndarray:
