@@ -58,7 +58,8 @@ def neighbours(points: np.ndarray) -> Iterator[dict[str, Any]]:
     from pynndescent import NNDescent
 
     yield {"method": "sclineage", "recall": recall(points, knn.nearest(points, K, device="cpu")[0])}
-    yield {"method": "pynndescent", "recall": recall(points, NNDescent(points, K, random_state=0).neighbor_graph[0])}
+    theirs = NNDescent(points, n_neighbors=K, random_state=0).neighbor_graph[0]
+    yield {"method": "pynndescent", "recall": recall(points, theirs)}
 
 
 def broken(graph: sparse.csr_matrix, labels: np.ndarray) -> int:

@@ -105,6 +105,19 @@ def module(kernel: str, defines: Mapping[str, object] | None = None) -> Any:
     return compiled if _launches is None else _TimedModule(compiled, _launches)
 
 
+@cache
+def multiprocessors() -> int:
+    """Number of multiprocessors of the device."""
+    cuda = cupy().cuda
+    return int(cuda.runtime.getDeviceProperties(cuda.Device().id)["multiProcessorCount"])
+
+
+def launch_whole(compiled: Any, name: str, block: int, arguments: tuple[Any, ...]) -> None:
+    """Launch a kernel with one block per multiprocessor, all at work at once: they may wait for one another."""
+    function = compiled.get_function(name).kernel
+    function((multiprocessors(),), (block,), arguments, enable_cooperative_groups=True)
+
+
 # --- time spent in kernels alone -------------------------------------------------------------------------------------
 _launches: list[tuple[Any, Any]] | None = None  # events before and after each launch, while `kernel_seconds` runs
 
@@ -121,10 +134,11 @@ class _TimedModule:
         def launch(*arguments: Any, **named: Any) -> None:
             before, after = event(), event()
             before.record()
-            function(*arguments, **named)
+            function.kernel(*arguments, **named)
             after.record()
             self._launches.append((before, after))
 
+        launch.kernel = launch  # type: ignore[attr-defined]
         return launch
 
 

@@ -10,7 +10,7 @@ from tests.kernels import shim
 
 @pytest.fixture(params=["cpu", "shim", pytest.param("cuda", marks=pytest.mark.gpu)])
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Value for a kernel's `device`: Numba; the CUDA path through g++ (barrier-free kernels only); a CUDA device."""
+    """Value for a kernel's `device`: Numba; the CUDA path through g++; a CUDA device."""
     if request.param == "cuda" and not _backend.cuda_available():
         pytest.skip("no CUDA device")
     if request.param == "shim":

@@ -48,7 +48,7 @@ def to_communities(v: int, links: Links, labels: list[int]) -> dict[int, int]:
     return sums
 
 
-def move(links: Links, degree: list[int], comm: list[int], scale: float, batches: int, seeds: list[int]) -> int:
+def move(links: Links, degree: list[int], comm: list[int], scale: float, most: int, seeds: list[int]) -> int:
     n, moves = len(degree), 0
     volume = defaultdict(int)
     for v in range(n):
@@ -58,6 +58,7 @@ def move(links: Links, degree: list[int], comm: list[int], scale: float, batches
         if not active:
             break
         now, active = active, set()
+        batches = min(most, _batches(len(now)))
         for b in range(batches):
             batch = [v for v in now if batch_of(v, salt, batches) == b]
             active -= set(batch)

@@ -12,8 +12,8 @@ Adding a kernel
    ``cuda_defines() -> dict[str, str]``, every define the source needs. Launch with
    ``_backend.module("x", cuda_defines()).get_function(name)(grid, block, arguments)``; scalars as NumPy scalars of
    the parameter's type; arrays through ``_backend.cupy()`` alone, in calls that NumPy has too.
-5. ``tests/kernels/test_x.py``: one test body over the fixture `backend` (Numba, the CUDA source built by g++ where it
-   is free of barriers, CUDA) against the oracle. ``tests/kernels/test_cuda_sources.py`` finds the new source by
+5. ``tests/kernels/test_x.py``: one test body over the fixture `backend` (Numba, the CUDA source built by g++,
+   CUDA) against the oracle. ``tests/kernels/test_cuda_sources.py`` finds the new source by
    itself and compiles it for every architecture with warnings as errors.
 6. ``benchmarks/kernels/x.py`` for the runner in ``benchmarks/_runner.py``.
 

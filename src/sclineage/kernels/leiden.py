@@ -28,13 +28,13 @@ from .._backend import Device
 from .._errors import InputError
 from . import leiden_cpu as cpu
 from . import leiden_cuda as cuda
+from .leiden_cpu import MOST
 from .leiden_cuda import cuda_defines
 
 BITS = 20  # of the largest weight
 SWEEPS = 24  # at most, per level
-PER_BATCH, FEWEST, MOST = 128, 16, 256  # vertices of a batch, and batches, powers of two
 ENOUGH = 100  # rounds, where none are given
-ON_HOST = 20_000  # vertices below which a level is computed on the host: too few to fill a device
+ON_HOST = 1_000  # vertices below which a level is computed on the host: too few to fill a device
 _MASK = (1 << 64) - 1
 
 __all__ = ["cuda_defines", "leiden", "modularity"]
@@ -96,7 +96,7 @@ class _Salts:
 
 
 def _batches(n: int) -> int:
-    return int(min(MOST, max(FEWEST, 1 << max(0, (n // PER_BATCH).bit_length() - 1))))
+    return int(cpu.sized(n, MOST))
 
 
 def _on_host(graph: Graph) -> Graph:

@@ -11,6 +11,7 @@ from numba import njit, prange
 
 from .components_cpu import flatten, unite
 
+PER_BATCH, FEWEST, MOST = 128, 16, 256  # vertices of a batch, and batches, powers of two
 ALONE = 1024  # vertices of a batch up to which no second thread is woken
 MULTIPLY_1, MULTIPLY_2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB  # finaliser of SplitMix64 (Steele et al. 2014)
 GOLDEN = 0x9E3779B97F4A7C15
@@ -27,6 +28,15 @@ def batch_of(vertex: int, salt: np.uint64, batches: int) -> np.int64:
     x = (x ^ (x >> _30)) * _M1
     x = (x ^ (x >> _27)) * _M2
     return np.int64((x ^ (x >> _31)) & np.uint64(batches - 1))
+
+
+@njit(cache=True)
+def sized(active: int, most: int) -> int:
+    """Number of batches for so many vertices, a power of two and at most `most`."""
+    batches = FEWEST
+    while 2 * batches <= most and 2 * batches * PER_BATCH <= active:
+        batches *= 2
+    return batches
 
 
 @njit(cache=True)
@@ -135,16 +145,21 @@ def _apply(first: int, last: int, listed: np.ndarray, target: np.ndarray, indptr
 
 @njit(cache=True, parallel=True)
 def move(indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray, comm: np.ndarray, volume: np.ndarray,
-         degree: np.ndarray, scale: float, batches: int, salts: np.ndarray, threads: int) -> int:
-    """Move vertices between communities, in place, until none wants to or the salts are used up; number of moves."""
+         degree: np.ndarray, scale: float, most: int, salts: np.ndarray, threads: int) -> int:
+    """Move vertices between communities, in place, until none wants to or the salts are used up; number of moves.
+
+    A sweep has `most` batches, or fewer where few vertices are awake.
+    """
     n = degree.size
     active, target = np.ones(n, dtype=np.uint8), np.empty(n, dtype=np.int32)
     sums, seen = np.zeros((threads, n), dtype=np.int64), np.empty((threads, n), dtype=np.int32)
     moves = 0
     for sweep in range(salts.size):
-        listed, starts = by_batch(active, salts[sweep], batches)
-        if listed.size == 0:
+        count = int(active.sum())
+        if count == 0:
             break
+        batches = sized(count, most)
+        listed, starts = by_batch(active, salts[sweep], batches)
         for b in range(batches):
             first, size = starts[b], starts[b + 1] - starts[b]
             if threads > 1 and size > ALONE:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,18 +10,25 @@ from .. import _backend
 from . import leiden_cpu as cpu
 
 _BLOCK = 128
+_ROOM = 64  # slots of a warp in shared memory: vertices of up to 63 edges
+wide = 1024  # threads of a block of the kernels that stay for a whole level
 
 
 def cuda_defines() -> dict[str, str]:
     """Constants of ``leiden.cu``."""
     words = {"MULTIPLY_1": cpu.MULTIPLY_1, "MULTIPLY_2": cpu.MULTIPLY_2, "GOLDEN": cpu.GOLDEN}
-    return {k: f"{v}ull" for k, v in words.items()} | {"NONE": f"({cpu.NONE})"}
+    numbers = {"NONE": cpu.NONE, "FEWEST": cpu.FEWEST, "MOST": cpu.MOST, "PER_BATCH": cpu.PER_BATCH, "ROOM": _ROOM,
+               "BLOCK": wide}
+    return {k: f"{v}ull" for k, v in words.items()} | {k: f"({v})" for k, v in numbers.items()}
+
+
+def _module() -> Any:
+    return _backend.module("leiden", cuda_defines())
 
 
 def _launch(name: str, count: int, *arguments: Any) -> None:
     if count:
-        kernel = _backend.module("leiden", cuda_defines()).get_function(name)
-        kernel((-(-count // _BLOCK),), (_BLOCK,), arguments)
+        _module().get_function(name)((-(-count // _BLOCK),), (_BLOCK,), arguments)
 
 
 def _slots(edges: int) -> tuple[Any, Any]:
@@ -31,50 +37,34 @@ def _slots(edges: int) -> tuple[Any, Any]:
     return xp.full(room, cpu.NONE, dtype=np.int32), xp.zeros(room, dtype=np.int64)
 
 
-def _by_batch(active: Any, salt: np.uint64, batches: int) -> tuple[Any, list[int]]:
-    """Active vertices, batch after batch, and where each batch starts (on the host)."""
-    xp, n = _backend.cupy(), active.size
-    keys = xp.empty(n, dtype=np.int32)
-    _launch("batch_keys", n, active, np.uint64(salt), np.int32(batches), np.int64(n), keys)
-    sizes = _backend.to_host(xp.bincount(keys, minlength=batches + 1))[:batches]
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    return xp.argsort(keys)[: int(starts[-1])].astype(np.int32), starts.tolist()
+def _zeros(*sizes: int) -> list[Any]:
+    return [_backend.cupy().zeros(size, dtype=np.int32) for size in sizes]
 
 
 def move(indptr: Any, indices: Any, weights: Any, comm: Any, volume: Any, degree: Any, scale: float, batches: int,
          salts: np.ndarray, _threads: int) -> int:
-    """See `leiden_cpu.move`."""
+    """See `leiden_cpu.move`; one launch, and nothing comes back before its end."""
     xp, n = _backend.cupy(), degree.size
-    active, target, moves = xp.ones(n, dtype=np.uint8), xp.empty(n, dtype=np.int32), xp.zeros(1, dtype=np.int64)
-    slots = _slots(indices.size)
-    for salt in salts:
-        listed, starts = _by_batch(active, salt, batches)
-        if not starts[-1]:
-            break
-        for first, last in pairwise(starts):
-            batch, size = (listed[first:last], np.int64(last - first)), last - first
-            _launch("decide", size, *batch, indptr, indices, weights, comm, volume, degree, np.float64(scale), *slots,
-                    target)
-            _launch("apply", size, *batch, target, comm, volume, degree, active, moves)
-            _launch("wake", size, *batch, target, indptr, indices, comm, active)
+    now, after, moves = xp.empty(n, dtype=np.uint8), xp.ones(n, dtype=np.uint8), xp.zeros(1, dtype=np.int64)
+    listed, target, counters, arrived = _zeros(n, n, salts.size * (1 + 2 * cpu.MOST), 1)
+    _backend.launch_whole(_module(), "move", wide, (
+        indptr, indices, weights, degree, np.int64(n), np.float64(scale), np.int32(batches), _backend.to_device(salts),
+        np.int32(salts.size), comm, volume, now, after, listed, target, counters, *_slots(indices.size), moves,
+        arrived))
     return int(moves[0])
 
 
 def refine(indptr: Any, indices: Any, weights: Any, comm: Any, volume: Any, degree: Any, scale: float, batches: int,
            salt: np.uint64, _threads: int) -> Any:
-    """See `leiden_cpu.refine`."""
+    """See `leiden_cpu.refine`; two launches."""
     xp, n = _backend.cupy(), degree.size
-    sub, size, part = xp.arange(n, dtype=np.int32), xp.ones(n, dtype=np.int32), degree.copy()
-    inside, target, joined = (xp.full(n, cpu.NONE, dtype=t) for t in (np.int64, np.int32, np.int32))
+    sub, part, inside = xp.arange(n, dtype=np.int32), degree.copy(), xp.empty(n, dtype=np.int64)
+    size, joined, now = xp.ones(n, dtype=np.int32), xp.full(n, cpu.NONE, dtype=np.int32), xp.ones(n, dtype=np.uint8)
+    listed, target, counters, arrived = _zeros(n, n, 2 * cpu.MOST, 1)
     _launch("inside_of", n, indptr, indices, weights, comm, np.int64(n), inside)
-    slots = _slots(indices.size)
-    listed, starts = _by_batch(xp.ones(n, dtype=np.uint8), salt, batches)
-    for mine, (first, last) in enumerate(pairwise(starts)):
-        batch, count = (listed[first:last], np.int64(last - first), np.int32(mine)), last - first
-        _launch("join", count, *batch, np.uint64(salt), np.int32(batches), indptr, indices, weights, comm, volume,
-                degree, np.float64(scale), sub, part, inside, size, *slots, target)
-        _launch("merge", count, *batch, target, degree, sub, part, size, joined)
-        _launch("settle", count, *batch, target, indptr, indices, weights, sub, joined, inside)
+    _backend.launch_whole(_module(), "refine", wide, (
+        indptr, indices, weights, degree, np.int64(n), np.float64(scale), np.int32(batches), np.uint64(salt), comm,
+        volume, now, sub, part, inside, size, joined, listed, target, counters, *_slots(indices.size), arrived))
     return sub
 
 

@@ -1,7 +1,9 @@
-"""Runs barrier-free CUDA kernels on the CPU: g++ builds the ``.cu`` with `shim.h`, ctypes calls it.
+"""Runs CUDA kernels on the CPU: g++ builds the ``.cu`` with `shim.h`, ctypes calls it.
 
-`install` puts this in the place of cupy and the driver, so that a kernel's whole CUDA path, the launching Python code
-included, runs with NumPy arrays as device arrays.
+Kernels without barriers run one thread after another; in a source with barriers or warp shuffles the threads of a grid
+take turns (`fibers.h`), and a grid that waits for all of its blocks has few of them. `install` puts this in the place
+of cupy and the driver, so that a kernel's whole CUDA path, the launching Python code included, runs with NumPy arrays
+as device arrays.
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ from typing import Any
 import numpy as np
 
 from sclineage import _backend
+from sclineage.kernels import leiden_cuda
 
 HERE = Path(__file__).parent
+MULTIPROCESSORS, THREADS = 3, 64  # of a grid whose blocks wait for one another
 KERNEL = re.compile(r"__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s*)?(\w+)\s*\(")
 BARRIERS = re.compile(r"\b(__syncthreads|__syncwarp|__shfl\w*|__ballot\w*|__any_sync|__all_sync|__match\w*|__shared__"
                       r"|cooperative_groups)\b")
@@ -48,7 +52,8 @@ def _wrapped(text: str) -> str:
 @cache
 def _library(text: str, defines: tuple[tuple[str, str], ...]) -> ctypes.CDLL:
     source = _wrapped(text)
-    key = hashlib.sha256(repr((source, (HERE / "shim.h").read_text(), defines)).encode()).hexdigest()[:16]
+    headers = [(HERE / name).read_text() for name in ("shim.h", "fibers.h")]
+    key = hashlib.sha256(repr((source, headers, defines)).encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"sclineage-shim-{key}"
     library = folder / "kernel.so"
     if not library.exists():
@@ -57,6 +62,7 @@ def _library(text: str, defines: tuple[tuple[str, str], ...]) -> ctypes.CDLL:
         part = folder / f"kernel.{id(source)}.so"
         command = ["g++", "-std=c++17", "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas",
                    "-Wno-unused-function", "-Wno-unused-variable", *(f"-D{k}={v}" for k, v in defines),
+                   *([] if barrier_free(text) else ["-DSHIM_FIBERS"]),
                    str(folder / "kernel.cpp"), "-o", str(part)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -73,6 +79,10 @@ class Function:
         self._name = name
         out = (ctypes.c_int * 64)()
         self._sizes = list(out[: getattr(library, f"sizes_{name}")(out)])
+
+    @property
+    def kernel(self) -> Function:
+        return self
 
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...], **_: Any) -> None:
         values = [self._value(a) for a in arguments]
@@ -115,5 +125,7 @@ def install(monkeypatch: Any) -> None:
     monkeypatch.setattr(_backend, "to_host", lambda array, out=None: np.asarray(array))
     monkeypatch.setattr(_backend, "pinned", np.empty)
     monkeypatch.setattr(_backend, "synchronize", lambda: "g++ in the place of a device")
+    monkeypatch.setattr(_backend, "multiprocessors", lambda: MULTIPROCESSORS)
+    monkeypatch.setattr(leiden_cuda, "wide", THREADS)
     monkeypatch.setattr(_backend, "kernel_seconds", lambda work: (0.0, work()))
     monkeypatch.setattr(_backend, "module", lambda kernel, defines=None: Module(_backend.source(kernel), defines or {}))

@@ -1,9 +1,11 @@
-// Just enough CUDA for g++ to run barrier-free kernels, one thread after another. Intrinsics that round keep their
-// rounding because the library is built with -ffp-contract=off.
+// Just enough CUDA for g++ to run kernels: without barriers one thread after another, with them (SHIM_FIBERS, see
+// fibers.h) all threads of the grid in turns. Intrinsics that round keep their rounding because the library is built
+// with -ffp-contract=off.
 #pragma once
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <tuple>
 #include <utility>
 
@@ -86,6 +88,10 @@ static inline auto max(A a, B b) -> decltype(a + b) {
     return a > b ? a : b;
 }
 
+#ifdef SHIM_FIBERS
+#include "fibers.h"
+#endif
+
 namespace shim {
 template <class... P, std::size_t... I>
 void call(void (*kernel)(P...), void** arguments, std::index_sequence<I...>) {
@@ -97,6 +103,11 @@ template <class... P>
 void launch(void (*kernel)(P...), const unsigned* grid, const unsigned* block, void** arguments) {
     gridDim = {grid[0], grid[1], grid[2]};
     blockDim = {block[0], block[1], block[2]};
+#ifdef SHIM_FIBERS
+    if (gridDim.y * gridDim.z * blockDim.y * blockDim.z != 1) std::abort();
+    fibers([&] { call(kernel, arguments, std::index_sequence_for<P...>{}); });
+    return;
+#endif
     for (blockIdx.z = 0; blockIdx.z < gridDim.z; ++blockIdx.z)
         for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y)
             for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x)
