@@ -190,6 +190,9 @@ def table(record: dict[str, Any]) -> str:
         lines += ["", f"{row['what']} of UMIs against {row['peer']}: {row['molecules']:,} molecules; groups with "
                   f"another number of molecules: {row['groups_other_number']}, with other members: "
                   f"{row['groups_other_members']} (ties of reads: the peer's order is that of its input)."]
+    rates = [_correction(parts, k) for k in LISTS if {f"starsolo-{k}", f"routine-{k}"} <= set(parts)]
+    rates += [_rates(parts[f"{way}-{k}"], bar) for way, bar in (("bustools", "15"), ("routine", ""), ("starsolo", ""))
+              for k in LISTS if f"{way}-{k}" in parts]
     lines += ["", "## Speed of correction", "",
               "- STARsolo with correction less STARsolo with exact barcodes only: what correcting adds in the program;",
               "  beside both our passes over packed reads, though the exact search is not in its time.",
@@ -199,9 +202,7 @@ def table(record: dict[str, Any]) -> str:
               "  passes, the file between them).", "- bustools: less its time for an empty file.", "",
               "| what | peer | n | ours, M reads/s | peer | times faster | bar |",
               "| --- | --- | --- | --- | --- | --- | --- |"]
-    lines += [_correction(parts, k) for k in LISTS if {f"starsolo-{k}", f"routine-{k}"} <= set(parts)]
-    lines += [_rates(parts[f"{way}-{k}"], bar) for way, bar in (("bustools", "15"), ("routine", ""), ("starsolo", ""))
-              for k in LISTS if f"{way}-{k}" in parts]
+    lines += rates
     if row := parts.get("molecules"):
         lines += ["", "## Reads to molecules", "", f"{row['what']} beside {row['peer']}: ours {row['our_s']:.3g} s "
                   f"(policy cellranger {row['our_cellranger_s']:.3g} s), the peer {row['peer_cpu_s']:.3g} s: "

@@ -7,6 +7,7 @@ from numba import njit, prange
 
 EXACT, CELLRANGER, DIRECTIONAL = 0, 1, 2
 PAIRWISE = 48  # groups up to this size are compared pair by pair, larger ones are searched for each neighbour
+FEW = 32  # keys that are sorted by insertion
 _DIGIT = 11
 _ONE, _THREE = np.uint64(1), np.uint64(3)
 
@@ -45,54 +46,129 @@ def radix_argsort(keys: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True)
-def radix_sort(keys: np.ndarray) -> np.ndarray:
-    """Sort uint64 keys; `keys` is used up. All digits are counted in one reading, those that agree cost nothing."""
-    n, digits = keys.size, -(-64 // _DIGIT)
-    mask = np.uint64((1 << _DIGIT) - 1)
-    starts = np.zeros((digits, 1 << _DIGIT), np.int64)
-    for i in range(n):
-        key = keys[i]
-        for digit in range(digits):
-            starts[digit, key & mask] += 1
-            key >>= np.uint64(_DIGIT)
-    here, there = keys, np.empty_like(keys)
-    for digit in range(digits):
-        place, by, total = starts[digit], np.uint64(digit * _DIGIT), 0
-        if n == 0 or place[(here[0] >> by) & mask] == n:
-            continue
-        for value in range(place.size):
-            count = place[value]
-            place[value] = total
-            total += count
-        for i in range(n):
-            value = (here[i] >> by) & mask
-            there[place[value]] = here[i]
-            place[value] += 1
-        here, there = there, here
-    return here
+def _insertion_sort(keys: np.ndarray, first: int, last: int) -> None:
+    for row in range(first + 1, last):
+        key, at = keys[row], row
+        while at > first and keys[at - 1] > key:
+            keys[at] = keys[at - 1]
+            at -= 1
+        keys[at] = key
 
 
 @njit(cache=True)
-def runs(keys: np.ndarray, tail: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct sorted keys, how often each occurs, and where those begin that agree but for the last `tail` bits."""
-    rows = groups = 0
-    by = np.uint64(tail)
+def _bit_length(value: np.uint64) -> int:
+    n = 0
+    while value:
+        value >>= _ONE
+        n += 1
+    return n
+
+
+@njit(cache=True)
+def _top_digit(keys: np.ndarray, first: int, last: int, wide: int) -> tuple[int, int]:
+    """Lowest bit and width of the highest digit in which these keys differ; width 0 if they are all equal."""
+    varying = np.uint64(0)
+    for i in range(first + 1, last):
+        varying |= keys[i] ^ keys[first]
+    top = _bit_length(varying)
+    width = min(wide, top, max(1, _bit_length(np.uint64(last - first)) - 3))
+    return top - width, width
+
+
+@njit(cache=True)
+def _deal(keys: np.ndarray, first: int, last: int, shift: int, starts: np.ndarray, ends: np.ndarray) -> None:
+    """Bring the keys into their buckets by one digit, each by swaps along its cycle ("American flag")."""
+    by, mask = np.uint64(shift), np.uint64(starts.size - 1)
+    ends[:] = 0
+    for i in range(first, last):
+        ends[(keys[i] >> by) & mask] += 1
+    total = first
+    for digit in range(ends.size):
+        starts[digit] = total
+        total += ends[digit]
+        ends[digit] = total
+    for digit in range(starts.size):
+        while starts[digit] < ends[digit]:
+            key = keys[starts[digit]]
+            own = (key >> by) & mask
+            while own != np.uint64(digit):
+                to = starts[own]
+                starts[own] += 1
+                key, keys[to] = keys[to], key
+                own = (key >> by) & mask
+            keys[starts[digit]] = key
+            starts[digit] += 1
+
+
+@njit(cache=True)
+def radix_sort(keys: np.ndarray) -> None:
+    """Sort uint64 keys in place, highest digit first; beside them it takes half a megabyte, however many they are."""
+    starts, ends = np.empty(1 << _DIGIT, np.int64), np.empty(1 << _DIGIT, np.int64)
+    waiting = np.empty(((64 // 3 + 1) << _DIGIT, 2), np.int64)  # a digit has 3 bits at least, or the keys are few
+    waiting[0] = 0, keys.size
+    n = 1
+    while n:
+        n -= 1
+        first, last = waiting[n]
+        if last - first <= FEW:
+            _insertion_sort(keys, first, last)
+            continue
+        shift, width = _top_digit(keys, first, last, _DIGIT)
+        if width == 0:
+            continue
+        _deal(keys, first, last, shift, starts[: 1 << width], ends[: 1 << width])
+        begin = first
+        for digit in range(1 << width if shift else 0):
+            if ends[digit] - begin <= FEW:
+                _insertion_sort(keys, begin, ends[digit])
+            else:
+                waiting[n] = begin, ends[digit]
+                n += 1
+            begin = ends[digit]
+
+
+@njit(cache=True)
+def distinct(keys: np.ndarray) -> tuple[int, np.ndarray]:
+    """Bring the distinct ones of sorted keys to the front; how many, and how often each occurs (int32)."""
+    rows = 0
     for i in range(keys.size):
         rows += i == 0 or keys[i] != keys[i - 1]
-        groups += i == 0 or keys[i] >> by != keys[i - 1] >> by
-    distinct, reads = np.empty(rows, np.uint64), np.zeros(rows, np.int64)
-    starts = np.empty(groups + 1, np.int64)
-    rows = groups = 0
+    reads = np.zeros(rows, np.int32)
+    rows = 0
     for i in range(keys.size):
-        if i == 0 or keys[i] != keys[i - 1]:
-            if i == 0 or keys[i] >> by != keys[i - 1] >> by:
-                starts[groups] = rows
-                groups += 1
-            distinct[rows] = keys[i]
+        key = keys[i]
+        if rows == 0 or key != keys[rows - 1]:
+            keys[rows] = key
             rows += 1
         reads[rows - 1] += 1
-    starts[groups] = rows
-    return distinct, reads, starts
+    return rows, reads
+
+
+@njit(cache=True)
+def group_starts(keys: np.ndarray, tail: int) -> np.ndarray:
+    """First row of each run of sorted keys that agree but for the last `tail` bits, and the number of rows, int64."""
+    by, groups = np.uint64(tail), 0
+    for i in range(keys.size):
+        groups += i == 0 or keys[i] >> by != keys[i - 1] >> by
+    starts = np.empty(groups + 1, np.int64)
+    groups = 0
+    for i in range(keys.size):
+        if i == 0 or keys[i] >> by != keys[i - 1] >> by:
+            starts[groups] = i
+            groups += 1
+    starts[groups] = keys.size
+    return starts
+
+
+@njit(cache=True)
+def split(keys: np.ndarray, tail: int, middle: int, cell: np.ndarray, feature: np.ndarray) -> None:
+    """Take (cell, feature, UMI) apart; the UMIs stay in `keys`."""
+    low, high = np.uint64(tail), np.uint64(middle)
+    last, kept = (_ONE << high) - _ONE, (_ONE << low) - _ONE
+    for i in range(keys.size):
+        pair = keys[i] >> low
+        cell[i], feature[i] = pair >> high, pair & last
+        keys[i] &= kept
 
 
 @njit(cache=True, forceinline=True)
