@@ -1,7 +1,7 @@
 """Quality of neighbours and partitions beside the peers', on simulated and public data.
 
     python -m benchmarks.cells.clustering [--sizes 10000,50000] [--seeds 5] [--first 11] [--data DIR] [--bal DIR]
-                                          [--out DIR]
+                                          [--out DIR] [--resume]
 
 - recall: share of the true neighbours (float64, brute force, 500 points) that are found;
 - Q: modularity, mean (least to largest) over the seeds; s: median CPU seconds, the making of the graph included;
@@ -11,7 +11,8 @@
   with them in, and the share expected by chance.
 
 ``--data`` names the folder of public data (default: SCLINEAGE_DATA), ``--bal`` the folder ``liao-2019-covid19`` of
-scirpy's source distribution; without them only simulated data are used.
+scirpy's source distribution; without them only simulated data are used. Every table is stored when it is made, and
+``--resume`` goes on from there.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ from benchmarks.kernels.leiden import igraph_labels
 from sclineage.kernels import graphs, knn, leiden
 
 NAME = "cells.clustering"
-ROUNDS = (2, -1)
+ROUNDS = (2, 4, -1)
 SAMPLE = 500
 
 
@@ -66,8 +68,7 @@ def broken(graph: sparse.csr_matrix, labels: np.ndarray) -> int:
     """Communities that are not connected."""
     rows = np.repeat(np.arange(graph.shape[0]), np.diff(graph.indptr))
     inside = labels[rows] == labels[graph.indices]
-    kept = sparse.csr_matrix((inside.astype(np.int8), graph.indices, graph.indptr), graph.shape)
-    kept.eliminate_zeros()
+    kept = sparse.csr_matrix((np.ones(inside.sum(), dtype=np.int8), (rows[inside], graph.indices[inside])), graph.shape)
     return int(connected_components(kept, directed=False)[0] - len(np.unique(labels)))
 
 
@@ -188,27 +189,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=os.environ.get("SCLINEAGE_DATA"))
     parser.add_argument("--bal", type=Path)
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--resume", action="store_true", help="keep what an earlier run with these seeds has written")
     given = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
     seeds = list(range(given.first, given.first + given.seeds))
+    kept = given.out / f"{NAME}.json"
     results: dict[str, Any] = {}
-    sets = {f"simulated, {int(n):,} cells": scores(int(n)) for n in given.sizes.split(",") if n}
+    if given.resume and kept.exists():
+        before = json.loads(kept.read_text(encoding="utf-8"))
+        results = before["results"] if before["seeds"] == seeds else {}
+    for name, work in jobs(given, seeds).items():
+        if name not in results:
+            results |= {name: work()}
+            record = {"benchmark": NAME, "seeds": seeds, "machine": machine(), "results": results}
+            store(record, given.out)
+            print(f"{name} done", file=sys.stderr, flush=True)
+    print((given.out / f"{NAME}.md").read_text(encoding="utf-8"))
+    return 0
+
+
+def jobs(given: argparse.Namespace, seeds: Sequence[int]) -> dict[str, Callable[[], list[Any]]]:
+    """Tables by their headings, each still to be made."""
+    def of_points(make: Callable[[], np.ndarray]) -> Callable[[], list[Any]]:
+        def tables() -> list[Any]:
+            points = make()
+            graph = graphs.umap_graph(*knn.nearest(points, K, device="cpu"))
+            return [list(neighbours(points)), list(partitions(graph, seeds))]
+
+        return tables
+
+    found: dict[str, Callable[[], list[Any]]] = {"pbmc68k_reduced: ARI to the labels published with it":
+                                                 lambda: [[published()]]}
     folders = {"CAR-T cells (CARPALL)": Path(given.data) / "carpall-cart-gex-vdj"} if given.data else {}
     for name, folder in (folders | ({"lavage cells (Liao 2019)": given.bal} if given.bal else {})).items():
-        points, shared = receptors(folder)
-        results[f"{name}: neighbours that share the TRBV"] = [shared]
-        sets[name] = points["receptor genes out"]
-    results["pbmc68k_reduced: ARI to the labels published with it"] = [[published()]]
-    for name, points_ in sets.items():
-        graph = graphs.umap_graph(*knn.nearest(points_, K, device="cpu"))
-        results[name] = [list(neighbours(points_)), list(partitions(graph, seeds))]
-        print(f"{name} done", file=sys.stderr)
-    record = {"benchmark": NAME, "seeds": seeds, "machine": machine(), "results": results}
-    print(table(record))
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / f"{NAME}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    (given.out / f"{NAME}.md").write_text(table(record) + "\n", encoding="utf-8")
-    return 0
+        of_folder = cache(lambda folder=folder: receptors(folder))
+        found[f"{name}: neighbours that share the TRBV"] = lambda of=of_folder: [of()[1]]
+        found[name] = of_points(lambda of=of_folder: of()[0]["receptor genes out"])
+    for n in (int(n) for n in given.sizes.split(",") if n):
+        found[f"simulated, {n:,} cells"] = of_points(lambda n=n: scores(n))
+    return found
+
+
+def store(record: dict[str, Any], out: Path) -> None:
+    """Write the record and its table."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{NAME}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (out / f"{NAME}.md").write_text(table(record) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -84,3 +85,10 @@ def cases(*, tiny: bool) -> list[Case]:
         name = f"{n:,} points x {DIMENSIONS}, k = {K}"
         out.append(Case(name, "points", n, lambda n=n: scores(n), contenders, _arrays, _same))
     return out
+
+
+def device_cases(*, tiny: bool) -> list[Case]:
+    """Equal neighbours for 100,000 points, then a million on the device alone."""
+    kept = (1000,) if tiny else (100_000, 1_000_000)
+    return [replace(case, contenders=[c for c in case.contenders if c.name.startswith("sclineage")])
+            for case in cases(tiny=tiny) if case.n in kept]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -78,3 +79,10 @@ def cases(*, tiny: bool) -> list[Case]:
         out.append(Case(f"{n:,} vertices, {ROUNDS} rounds", "vertices", n, lambda n=n: graph(n), contenders, _arrays,
                         _same))
     return out
+
+
+def device_cases(*, tiny: bool) -> list[Case]:
+    """Equal labels at 100,000 vertices, then a million on the device alone; the device makes the graphs."""
+    kept = (1000,) if tiny else (100_000, 1_000_000)
+    return [replace(case, contenders=[c for c in case.contenders if c.name.startswith("sclineage")])
+            for case in cases(tiny=tiny) if case.n in kept]

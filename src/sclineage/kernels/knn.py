@@ -5,7 +5,8 @@ their order and without fused multiply-add; the neighbours of a point are itself
 distance, index). Indices and distances are bit-identical for any number of threads and on either device.
 
 How: float32 scores of leaves of neighbouring points, those left out that a box around a leaf, or the first
-coordinates, show to be too far, give each point more candidates than it needs. They are ranked again in float64. A
+coordinates (on the device a product in half numbers, with its largest error), show to be too far, give each point more
+candidates than it needs. They are ranked again in float64. A
 point is certified when its k-th distance lies under the bound below which the float32 search cannot have lost anything;
 the others (mostly points with many duplicates) are searched again in float64, on the host.
 Memory: 12 bytes per coordinate and 4 per candidate beside the input.
@@ -24,7 +25,9 @@ from . import knn_cpu as cpu
 from . import knn_tree
 from .knn_tree import Tree
 
-_BLOCK = 64  # threads per leaf on the device; a divisor of LEAF
+_BLOCK = 2 * cpu.LEAF  # threads per two leaves on the device
+_HALVES = 62  # coordinates that the tensor cores see
+_SPREAD = 16.0  # what those are multiplied by, so that few of them are too small for half numbers
 _THREADS = 128
 
 __all__ = ["cuda_defines", "nearest", "shared_counts"]
@@ -32,9 +35,9 @@ __all__ = ["cuda_defines", "nearest", "shared_counts"]
 
 def cuda_defines(dimensions: int = 52, candidates: int = 22) -> dict[str, str]:
     """Constants of ``knn.cu`` for so many padded coordinates and candidates."""
-    numbers = {"LEAF": cpu.LEAF, "HEAD": cpu.HEAD, "BLOCK": _BLOCK, "DIMENSIONS": dimensions,
-               "CANDIDATES": candidates}
-    return {k: f"({v})" for k, v in numbers.items()} | {"FAR": f"{cpu.FAR}f", "INFINITE": "(1.0 / 0.0)"}
+    numbers = {"LEAF": cpu.LEAF, "BLOCK": _BLOCK, "DIMENSIONS": dimensions, "CANDIDATES": candidates}
+    return {k: f"({v})" for k, v in numbers.items()} | {"FAR": f"{cpu.FAR}f", "UNIT": f"{_SPREAD**2}f",
+                                                        "INFINITE": "(1.0 / 0.0)"}
 
 
 # --- nearest neighbours -----------------------------------------------------------------------------------------------
@@ -57,10 +60,28 @@ def _search_cpu(tree: Tree, rows: np.ndarray, bound: np.ndarray) -> None:
                bound)
 
 
+def _halves(xp: Any, tree: Tree) -> tuple[Any, Any, Any]:
+    """Queries (x, 1, 1) and points (y, -|y|^2 / 2 in two parts) in half numbers, two a word; and those half norms."""
+    n, d = tree.points.shape
+    head = min(d, _HALVES)
+    head_half = (0.5 * (tree.points[:, :head].astype(xp.float64) ** 2).sum(axis=1)).astype(xp.float32)
+    queries, points = (xp.zeros((n, _HALVES + 2), dtype=xp.float16) for _ in range(2))
+    queries[:, :head] = points[:, :head] = tree.points[:, :head] * np.float32(_SPREAD)
+    queries[:, _HALVES:] = 1
+    norms = head_half * np.float32(_SPREAD**2)
+    points[:, _HALVES] = -norms
+    points[:, _HALVES + 1] = -norms - points[:, _HALVES].astype(xp.float32)
+    return queries.view(xp.uint32), points.view(xp.uint32), head_half
+
+
 def _search_cuda(tree: Tree, rows: Any, bound: Any, module: Any) -> None:
-    leaves = tree.starts.size - 1
-    module.get_function("search")((leaves,), (_BLOCK,), (
-        tree.points, tree.starts, np.int64(leaves), tree.low, tree.high, tree.half, tree.head_half, rows, bound))
+    xp, leaves = _backend.cupy(), tree.starts.size - 1
+    queries, points, head_half = _halves(xp, tree)
+    places = xp.minimum(tree.starts[:-1, None] + xp.arange(cpu.LEAF), tree.starts[1:, None] - 1)
+    reach = xp.sqrt(2.0 * head_half[places].max(axis=1)).astype(xp.float32)
+    module.get_function("search")((-(-leaves // 2),), (_BLOCK,), (
+        tree.points, queries, points, tree.starts, np.int64(leaves), tree.low, tree.high, tree.half, head_half, reach,
+        rows, bound))
 
 
 def _certified(tree: Tree, bound: Any, last: Any, d: int) -> Any:

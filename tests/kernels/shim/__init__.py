@@ -60,7 +60,7 @@ def _library(text: str, defines: tuple[tuple[str, str], ...]) -> ctypes.CDLL:
         folder.mkdir(exist_ok=True)
         (folder / "kernel.cpp").write_text(source)
         part = folder / f"kernel.{id(source)}.so"
-        command = ["g++", "-std=c++17", "-O1", "-shared", "-fPIC", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas",
+        command = ["g++", "-std=c++17", "-O2", "-shared", "-fPIC", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas",
                    "-Wno-unused-function", "-Wno-unused-variable", *(f"-D{k}={v}" for k, v in defines),
                    *([] if barrier_free(text) else ["-DSHIM_FIBERS"]),
                    str(folder / "kernel.cpp"), "-o", str(part)]

@@ -134,16 +134,19 @@ static void fibers(std::function<void()> body) {
     world = nullptr;
 }
 
-// Every lane of the warp gives a value and reads another's.
+// Every lane of the warp gives a value, which stands in the warp's row when all have come, until the next barrier.
+template <class T>
+static void give(T value) {
+    std::memcpy(world->exchanged.data() + world->warp() * 32 + threadIdx.x % 32, &value, sizeof(T));
+    pass(world->warps[world->warp()]);
+}
+
 template <class T>
 static T exchange(T value, unsigned from) {
-    std::uint64_t* row = world->exchanged.data() + world->warp() * 32;
-    Gate& gate = world->warps[world->warp()];
-    std::memcpy(row + threadIdx.x % 32, &value, sizeof(T));
-    pass(gate);
     T out;
-    std::memcpy(&out, row + from % 32, sizeof(T));
-    pass(gate);
+    give(value);
+    std::memcpy(&out, world->exchanged.data() + world->warp() * 32 + from % 32, sizeof(T));
+    pass(world->warps[world->warp()]);
     return out;
 }
 }  // namespace shim
@@ -161,7 +164,46 @@ static inline T __shfl_xor_sync(unsigned, T value, int mask) {
     return shim::exchange(value, threadIdx.x % 32 ^ (unsigned)mask);
 }
 static inline unsigned __ballot_sync(unsigned, int vote) {
+    const std::uint64_t* row = shim::world->exchanged.data() + shim::world->warp() * 32;
+    shim::give((std::uint64_t)(vote != 0));
     unsigned votes = 0;
-    for (unsigned lane = 0; lane < 32; ++lane) votes |= (unsigned)(shim::exchange(vote, lane) != 0) << lane;
+    for (unsigned lane = 0; lane < 32; ++lane) votes |= (unsigned)row[lane] << lane;
+    shim::pass(shim::world->warps[shim::world->warp()]);
     return votes;
+}
+
+// In the place of tensor.cuh: a lane has k = 2 t, 2 t + 1 in its first register and k = 2 t + 8, 2 t + 9 in its second.
+namespace shim {
+static inline float half_to_float(unsigned bits) {
+    unsigned exponent = bits >> 10 & 31, fraction = bits & 1023;
+    float value = exponent ? std::ldexp((float)(1024 + fraction), (int)exponent - 25) : std::ldexp((float)fraction, -24);
+    return bits >> 15 & 1 ? -value : value;
+}
+static inline float dot(unsigned a, unsigned b) {
+    static const std::vector<float> of_half = [] {
+        std::vector<float> values(1 << 16);
+        for (unsigned bits = 0; bits < values.size(); ++bits) values[bits] = half_to_float(bits);
+        return values;
+    }();
+    return of_half[a & 0xffff] * of_half[b & 0xffff] + of_half[a >> 16] * of_half[b >> 16];
+}
+}  // namespace shim
+
+static inline void multiply_tile(float* c, const unsigned* a, unsigned b0, unsigned b1) {
+    using namespace shim;
+    struct Registers {
+        unsigned a[4], b[2];
+    };
+    static std::vector<Registers> all;
+    if (all.size() < world->warps.size() * 32) all.resize(world->warps.size() * 32);
+    Registers* warp = all.data() + world->warp() * 32;
+    unsigned lane = threadIdx.x % 32;
+    warp[lane] = {{a[0], a[1], a[2], a[3]}, {b0, b1}};
+    pass(world->warps[world->warp()]);
+    for (unsigned i = 0; i < 4; ++i)
+        for (unsigned t = 0; t < 4; ++t) {
+            const Registers &row = warp[lane / 4 * 4 + t], &column = warp[(2 * (lane % 4) + i % 2) * 4 + t];
+            c[i] += dot(row.a[i / 2], column.b[0]) + dot(row.a[2 + i / 2], column.b[1]);
+        }
+    pass(world->warps[world->warp()]);
 }

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <tuple>
 #include <utility>
 
@@ -38,6 +39,17 @@ static inline double __dmul_rn(double a, double b) { return a * b; }
 static inline double __ddiv_rn(double a, double b) { return a / b; }
 static inline float __fadd_rn(float a, float b) { return a + b; }
 static inline float __fmul_rn(float a, float b) { return a * b; }
+
+static inline int __float_as_int(float a) {
+    int bits;
+    std::memcpy(&bits, &a, sizeof bits);
+    return bits;
+}
+static inline float __int_as_float(int a) {
+    float value;
+    std::memcpy(&value, &a, sizeof value);
+    return value;
+}
 
 template <class T>
 static inline T __ldg(const T* p) {
