@@ -82,6 +82,8 @@ def cases(*, tiny: bool) -> list[Case]:
         if n <= 10_000:
             peers.append(peer("scikit-learn", "sklearn", _sklearn))
         contenders = [cuda] if n > 100_000 else [numba, *peers] if n == 10_000 else [numba, cuda, *peers]
+        if n >= 100_000:
+            contenders = [replace(c, warm=1) for c in contenders]
         name = f"{n:,} points x {DIMENSIONS}, k = {K}"
         out.append(Case(name, "points", n, lambda n=n: scores(n), contenders, _arrays, _same))
     return out

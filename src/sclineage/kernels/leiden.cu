@@ -83,6 +83,38 @@ __device__ __forceinline__ int batch_of(int vertex, u64 salt, int batches) {
     return (int)((x ^ (x >> 31)) & (u64)(batches - 1));
 }
 
+// --- the graph ---
+__device__ __forceinline__ u64 mark(int a, int b) {
+    u64 x = ((u64)a * MULTIPLY_1) ^ ((u64)b * GOLDEN);
+    x = (x ^ (x >> 30)) * MULTIPLY_1;
+    return x ^ (x >> 27);
+}
+
+// Whole-number weights and their sum per row. `sums`: rows with loops or not in order, check sums of the matrix and of
+// its transpose.
+extern "C" __global__ void whole(const i64* __restrict__ indptr, const int* __restrict__ indices,
+                                 const double* __restrict__ data, i64 n, double scale, i64* __restrict__ weights,
+                                 i64* __restrict__ degree, u64* sums) {
+    i64 v = VERTEX;
+    if (v >= n) return;
+    i64 total = 0;
+    u64 disorder = 0, straight = 0, turned = 0;
+    for (i64 e = indptr[v]; e < indptr[v + 1]; ++e) {
+        int u = indices[e];
+        disorder |= u == v || (e > indptr[v] && u <= indices[e - 1]);
+        i64 weight = (i64)rint(__dmul_rn(data[e], scale));
+        weight = weight > 1 ? weight : 1;
+        weights[e] = weight;
+        total += weight;
+        straight += mark((int)v, u) * (u64)weight;
+        turned += mark(u, (int)v) * (u64)weight;
+    }
+    degree[v] = total;
+    if (disorder) atomicAdd(sums, 1ull);
+    atomicAdd(sums + 1, straight);
+    atomicAdd(sums + 2, turned);
+}
+
 // --- batches ---
 __device__ int sized(int active, int most) {
     int batches = FEWEST;

@@ -103,8 +103,14 @@ def _on_host(graph: Graph) -> Graph:
     return Graph(*map(_backend.to_host, (graph.indptr, graph.indices, graph.weights, graph.degree)))
 
 
-def _on_device(graph: Graph) -> Graph:
-    return Graph(*map(_backend.to_device, (graph.indptr, graph.indices, graph.weights, graph.degree)))
+def _on_device(adjacency: Any) -> Graph:
+    """As `_graph`, made by the device unless the matrix has to be put in order or refused."""
+    matrix = sparse.csr_matrix(adjacency)
+    made = cuda.whole(matrix, BITS) if matrix.shape[0] == matrix.shape[1] else None
+    if made is None:
+        graph = _graph(matrix)
+        made = tuple(map(_backend.to_device, (graph.indptr, graph.indices, graph.weights, graph.degree)))
+    return Graph(*made)
 
 
 def _iterate(graph: Graph, comm: Any, scale: float, salts: _Salts, threads: int, phases: Any) -> tuple[Any, int]:
@@ -133,10 +139,10 @@ def _iterate(graph: Graph, comm: Any, scale: float, salts: _Salts, threads: int,
 # --- the whole --------------------------------------------------------------------------------------------------------
 def _by_size(labels: np.ndarray) -> np.ndarray:
     """Communities numbered by falling size, ties by the lowest member (their label), int32."""
-    sizes = np.bincount(labels, minlength=labels.size)
-    order = np.argsort(-sizes, kind="stable")
+    sizes = np.bincount(labels)
+    used = np.flatnonzero(sizes)
     rank = np.empty(labels.size, dtype=np.int32)
-    rank[order] = np.arange(labels.size, dtype=np.int32)
+    rank[used[np.argsort(-sizes[used], kind="stable")]] = np.arange(used.size, dtype=np.int32)
     return rank[labels]
 
 
@@ -182,12 +188,11 @@ def leiden(adjacency: Any, *, resolution: float = 1.0, n_iterations: int = 2, se
         raise InputError("rng", f"found {seed}", "give 0 to 2**64 - 1")
     chosen = _backend.pick(device, kernel="leiden")
     with _backend.threads(threads):
-        graph = _graph(adjacency)
+        on_device = chosen == "cuda" and adjacency.shape[0] >= ON_HOST
+        graph = (_on_device if on_device else _graph)(adjacency)
         if not graph.degree.any():
             return np.arange(graph.n, dtype=np.int32)
-        if chosen == "cuda" and graph.n >= ON_HOST:
-            return _by_size(_rounds(_on_device(graph), resolution, n_iterations, _Salts(seed), cuda))
-        return _by_size(_rounds(graph, resolution, n_iterations, _Salts(seed), cpu))
+        return _by_size(_rounds(graph, resolution, n_iterations, _Salts(seed), cuda if on_device else cpu))
 
 
 def _rounds(graph: Graph, resolution: float, n_iterations: int, salts: _Salts, phases: Any) -> np.ndarray:

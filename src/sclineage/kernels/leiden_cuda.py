@@ -41,6 +41,21 @@ def _zeros(*sizes: int) -> list[Any]:
     return [_backend.cupy().zeros(size, dtype=np.int32) for size in sizes]
 
 
+def whole(matrix: Any, bits: int) -> tuple[Any, Any, Any, Any] | None:
+    """Graph in whole numbers of a CSR matrix, or None where it is not in order, as the host may mend or refuse."""
+    xp, n, data = _backend.cupy(), matrix.shape[0], _backend.to_device(matrix.data)
+    if not data.size or not (data.min() > 0 and np.isfinite(float(data.max()))):
+        return None
+    indptr, indices = _backend.to_device(matrix.indptr).astype(np.int64), _backend.to_device(matrix.indices)
+    indices = indices.astype(np.int32, copy=False)
+    scale = 2.0 ** (bits - np.ceil(np.log2(float(data.max()))))
+    weights, degree, sums = (xp.zeros(size, dtype=t) for size, t in ((data.size, np.int64), (n, np.int64),
+                                                                     (3, np.uint64)))
+    _launch("whole", n, indptr, indices, data.astype(np.float64), np.int64(n), np.float64(scale), weights, degree, sums)
+    disorder, straight, turned = _backend.to_host(sums).tolist()
+    return None if disorder or straight != turned else (indptr, indices, weights, degree)
+
+
 def move(indptr: Any, indices: Any, weights: Any, comm: Any, volume: Any, degree: Any, scale: float, batches: int,
          salts: np.ndarray, _threads: int) -> int:
     """See `leiden_cpu.move`; one launch, and nothing comes back before its end."""
