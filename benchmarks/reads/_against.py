@@ -54,18 +54,21 @@ def second_reads(folder: Path, n: int) -> Path:
 def synthetic_fastq(made: _library.Reads, folder: Path) -> Files:
     """The reads of a library with random UMIs of 12 bases."""
     n = made.codes.size
+    umi = np.random.default_rng(5).integers(1, 4**UMI - 1, n).astype(np.uint64)
+    return write_reads(made.ascii(), made.qualities, umi, folder), second_reads(folder, n), n
+
+
+def write_reads(barcode: np.ndarray, quality: np.ndarray, umi: np.ndarray, folder: Path) -> Path:
+    """R1 of barcodes uint8 (n, 16), their qualities and packed UMIs; reads named by number."""
+    n = umi.size
     digits = np.char.zfill(np.arange(n).astype("U8"), 8)
-    rows = np.full((n, 69), 10, np.uint8)
+    rows = np.full((n, 70), 10, np.uint8)
     rows[:, 0], rows[:, 39] = ord("@"), ord("+")
     rows[:, 1:9] = np.frombuffer("".join(digits).encode(), np.uint8).reshape(n, 8)
-    umi = np.random.default_rng(5).integers(1, 4**UMI - 1, n).astype(np.uint64)
-    rows[:, 10:26], rows[:, 26:38] = made.ascii(), decode(umi, UMI)
-    rows[:, 41:57], rows[:, 57:69] = made.qualities, ord("F")
-    with (folder / "R1.fastq").open("wb") as handle:
-        for first in range(0, n, 1 << 20):
-            part = rows[first : first + (1 << 20)]
-            np.concatenate([part, np.full((len(part), 1), 10, np.uint8)], axis=1).tofile(handle)
-    return folder / "R1.fastq", second_reads(folder, n), n
+    rows[:, 10:26], rows[:, 26:38] = barcode, decode(umi, UMI)
+    rows[:, 41:57], rows[:, 57:69] = quality, ord("F")
+    rows.tofile(folder / "R1.fastq")
+    return folder / "R1.fastq"
 
 
 # --- ours, and the clock ---------------------------------------------------------------------------------------------
