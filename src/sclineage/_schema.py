@@ -256,8 +256,17 @@ SHARING = [
     _c("n_droplets", "int", "empty droplets: no cell, ten reads or more, at most a tenth of the median cell's"),
 ]
 
+HOPPING = [
+    _c("patient", "str", "patient"), _c("pool", "str", "sequencing pool, empty if unknown"),
+    _c("gem_well", "str", "library"), _c("samples", "str", "';'-separated samples of the library"),
+    _c("molecules", "int", "molecules of its tables, of all barcodes"),
+    _c("shared", "int", "of these, molecules (barcode, UMI, feature) that another library of the pool holds too"),
+    _c("minor", "int", "of the shared ones, those with less than 0.8 of the reads: they hopped here, or either way"),
+    _c("share", "float", "shared over molecules"),
+]
+
 TABLES: dict[str, list[Column]] = {
-    "reads": READS, "sharing": SHARING,
+    "reads": READS, "sharing": SHARING, "hopping": HOPPING,
     "cells": CELLS, "receptors": RECEPTORS, "malignancy": MALIGNANCY, "clone_arms": CLONE_ARMS,
     "car_clones": CAR_CLONES, "clone_car": CLONE_CAR, "timeline": TIMELINE, "origin": ORIGIN, "clones": CLONES,
     "samples": SAMPLES, "distinct": DISTINCT, "virus": VIRUS,
@@ -270,6 +279,7 @@ SORT: dict[str, list[str]] = {
     "clone_arms": ["patient", "clone_id"],  # arms in the order of the genome
     "distinct": ["patient", "population_a", "population_b", "line"],
     "virus": ["patient", "virus", "sample", "population"],
+    "hopping": ["patient", "pool", "gem_well"],
 }
 _DTYPES = {"str": "object", "int": "Int64", "float": "float64", "bool": "boolean"}
 

@@ -104,7 +104,9 @@ def _stage_summaries(data: Data, frame: pd.DataFrame, sheet: pd.DataFrame) -> No
         np.nan if rates is None else frame["sample"].map(dict(zip(rates["sample"], rates["capture_trb"], strict=True))))
     car_flags = {} if car is None or "flags" not in car else car["flags"].to_dict()
     unused = sheet["not_used"].to_dict() if "not_used" in sheet else {}
-    frame["flags"] = [_join(car_flags.get(n, ""), _not_used(unused.get(n, ""))) for n in frame["sample"]]
+    hopped = sheet["index_hopping"].to_dict() if "index_hopping" in sheet else {}
+    frame["flags"] = [_join(car_flags.get(n, ""), f"index_hopping={hopped[n]}" if hopped.get(n) else "",
+                            _not_used(unused.get(n, ""))) for n in frame["sample"]]
 
 
 def _not_used(columns: object) -> str:
@@ -127,4 +129,5 @@ FILES = {
     "timeline.csv": ("timeline", lambda data: stage_table(data, "timeline")),
     "distinct.csv": ("distinct", lambda data: stage_table(data, "distinct")),
     "virus.csv": ("virus", lambda data: stage_table(data, "virus")),
+    "hopping.csv": ("hopping", lambda data: stage_table(data, "hopping")),
 }

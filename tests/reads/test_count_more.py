@@ -249,12 +249,13 @@ def test_index_hopping() -> None:
         return pd.DataFrame([(b, u, "CAR", r) for b, u, r in rows], columns=["barcode", "umi", "feature", "reads"])
 
     one = table(("AAAA-1", "ACGT", 95), ("AAAA-1", "CCCC", 3), ("CCCC-1", "GGTT", 4))
-    two = table(("AAAA-1", "ACGT", 5), ("CCCC-1", "GGTT", 4), ("GGGG-1", "ACGT", 2))
-    kept, summary = chimeras.hopping({"S2": two, "S1": one})
-    assert kept["S1"]["reads"].tolist() == [95, 3] and kept["S2"]["reads"].tolist() == [2]
-    assert summary.to_numpy().tolist() == [["S1", 3, 2, 1], ["S2", 3, 2, 2]]
+    two = table(("AAAA", "ACGT", 5), ("CCCC-1", "GGTT", 4), ("GGGG-1", "ACGT", 2))
+    given = {n: (chimeras.molecule_keys(t), t["reads"].to_numpy()) for n, t in (("S2", two), ("S1", one))}
+    assert chimeras.hopping(given).to_numpy().tolist() == [["S1", 3, 2, 1], ["S2", 3, 2, 2]]
+    other = chimeras.hopping(given | {"S2": (chimeras.molecule_keys(two, "VIRUS "), given["S2"][1])})
+    assert other["shared"].tolist() == [0, 0]
     with pytest.raises(InputError, match="at least two samples"):
-        chimeras.hopping({"S1": one})
+        chimeras.hopping({"S1": given["S1"]})
 
 
 def write_molecule_info(path: Path, rows: list[tuple[str, str, str, int]], *, wells: int = 1) -> Path:

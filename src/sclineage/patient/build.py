@@ -14,6 +14,7 @@ from .._schema import ASSAYED
 from . import access
 from .empties import COLUMNS, no_empties, read_empties
 from .features import union
+from .hopping import hopping_table, note_hopping
 from .load import Guard, Sample, load_sample, require_car, sample_facts
 from .modalities import assemble
 from .molecules import OWN_MATRIX, named, natural, own_counts
@@ -58,8 +59,11 @@ def read_patient(sheet: str | os.PathLike[str] | pd.DataFrame, *, patient: str |
     if not any(len(s.cells) for s in samples.values()):
         raise InputError(_source(sheet), "no sample says which barcodes are cells",
                          "give gex, cells or vdj for at least one sample")
+    hopped = hopping_table(samples)
+    note_hopping(samples, hopped)
     mdata = assemble(samples)
     mdata.uns[ASSAYED] = _record(samples, resolve_features(samples, viruses), _inputs(sheet, samples))
+    access.put_table(mdata, "hopping", hopped)
     given = {"car": _written(constructs), "virus": ";".join(map(str, viruses.values()))}
     access.put_params(mdata, "read_patient", given)
     return mdata

@@ -258,7 +258,7 @@ def _require_car_feature(source: Path, feature: str, ids: list[str], known: list
 
 def sample_facts(samples: Mapping[str, Sample]) -> pd.DataFrame:
     """Facts of all samples, one row each, numbers as float (missing NaN), words as text (missing empty)."""
-    numbers, words = ("n_cells", "vdj_without_gex"), ("counts_from", "segment_seen")
+    numbers, words = ("n_cells", "vdj_without_gex"), ("counts_from", "segment_seen", "index_hopping")
     columns: dict[str, list[object]] = {k: [s.facts.get(k, np.nan) for s in samples.values()] for k in numbers}
     columns |= {k: [s.facts.get(k, "") for s in samples.values()] for k in words}
     return pd.DataFrame(columns, index=pd.Index(list(samples), dtype=object)).astype(dict.fromkeys(numbers, float))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 
 from .._errors import InputError
+from ..reads.chimeras import molecule_keys
+from ..reads.merge import molecule_info_features, molecule_info_rows
 from .matrices import open_h5
 from .text import read_table, read_text, reading, require_columns, require_file, whole_numbers
 
@@ -36,6 +37,8 @@ class MoleculeTable:
         What was looked for, as far as the file says; features without a molecule included.
     unseen
         Those of them that the library's chemistry cannot see in the reference used, by our own ``run.json`` beside.
+    keys, reads
+        uint64, int64: every molecule once (`reads.chimeras.molecule_keys`), for index hopping, and its reads.
     """
 
     file: Path
@@ -43,6 +46,8 @@ class MoleculeTable:
     counts: pd.DataFrame
     features: tuple[str, ...]
     unseen: tuple[str, ...] = ()
+    keys: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
+    reads: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 def read_molecules(path: str | Path, *, name: str = "", wanted: Pick | None = None) -> MoleculeTable:
@@ -84,7 +89,8 @@ def read_molecules(path: str | Path, *, name: str = "", wanted: Pick | None = No
     distinct = rows.drop_duplicates(["barcode", "umi", "feature"])
     counts = distinct.groupby(["barcode", "feature"], sort=True).size().rename("n").reset_index()
     features = tuple(sorted({*_declared(path), *counts["feature"]}, key=natural))
-    return MoleculeTable(path, name, counts, features, _unseen(path, features))
+    return MoleculeTable(path, name, counts, features, _unseen(path, features), molecule_keys(distinct, name + " "),
+                         distinct["reads"].to_numpy(dtype=np.int64))
 
 
 def _text_rows(path: Path) -> tuple[pd.DataFrame, int]:
@@ -165,26 +171,14 @@ def own_counts(path: str | Path) -> OwnCounts | None:
 def _molecule_info(path: Path, name: str, wanted: Pick | None) -> MoleculeTable:
     """Wanted features of a Cell Ranger (>= 3) ``molecule_info.h5``: its rows are distinct molecules already."""
     with open_h5(path) as file, reading(path):
-        missing = [d for d in ("barcodes", "barcode_idx", "feature_idx", "gem_group", "features/name", "features/id")
-                   if d not in file]
-        if missing:
-            raise InputError(path, f"no {missing[0]!r} in the file",
-                             "give a molecule_info.h5 of Cell Ranger 3 or later")
-        return _wanted_molecules(path, file, name, wanted)
-
-
-def _wanted_molecules(path: Path, file: h5py.File, name: str, wanted: Pick | None) -> MoleculeTable:
-    names, ids = (file[f"features/{k}"].asstr()[:].astype(object) for k in ("name", "id"))
-    table = pd.DataFrame({"gene_ids": ids}, index=pd.Index(names, dtype=object))
-    keep = np.flatnonzero(table.index.isin(list(wanted(table) if wanted else ())))
-    feature = file["feature_idx"][:]
-    rows = np.flatnonzero(np.isin(feature, keep))
-    barcode, well = file["barcode_idx"][:][rows], file["gem_group"][:][rows]
-    bases = file["barcodes"].asstr()[:].astype(object)
-    frame = pd.DataFrame({"barcode": [f"{bases[b]}-{w}" for b, w in zip(barcode, well, strict=True)],
-                          "feature": names[feature[rows]]}, dtype=object)
-    counts = frame.groupby(["barcode", "feature"], sort=True).size().rename("n").reset_index()
-    return MoleculeTable(path, name, counts, tuple(sorted(names[keep], key=natural)))
+        names, ids = molecule_info_features(path, file)
+        table = pd.DataFrame({"gene_ids": ids}, index=pd.Index(names, dtype=object))
+        keep = np.flatnonzero(table.index.isin(list(wanted(table) if wanted else ())))
+        barcode, feature, umi, reads = molecule_info_rows(file, keep)
+    rows = pd.DataFrame({"barcode": barcode, "feature": names[feature], "umi": umi}, dtype=object)
+    counts = rows.groupby(["barcode", "feature"], sort=True).size().rename("n").reset_index()
+    return MoleculeTable(path, name, counts, tuple(sorted(names[keep], key=natural)),
+                         keys=molecule_keys(rows, name + " "), reads=reads)
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
@@ -212,5 +206,5 @@ def _renamed(table: MoleculeTable, features: Iterable[str]) -> MoleculeTable:
     else:
         names = {f: f"{table.name}_{f}" for f in all_features}
     counts = table.counts.assign(feature=table.counts["feature"].map(names))
-    return MoleculeTable(table.file, table.name, counts, tuple(names.values()) or (table.name,),
-                         tuple(names[f] for f in table.unseen))
+    return replace(table, counts=counts, features=tuple(names.values()) or (table.name,),
+                   unseen=tuple(names[f] for f in table.unseen))

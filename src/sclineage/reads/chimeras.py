@@ -19,7 +19,8 @@ from .molecules import CHIMERA, COUNTED, Molecules, with_fate
 
 LEAST_SHARE = 0.8  # of the reads of a (UMI, feature) that the cell with most of them must have to keep it
 
-__all__ = ["chimera_rows", "chimera_table", "collision_table", "drop_chimeras", "hopping"]
+__all__ = ["chimera_rows", "chimera_table", "collision_table", "drop_chimeras", "hopping",
+           "molecule_keys"]
 
 
 def _sharing(molecules: Molecules) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -74,39 +75,48 @@ def collision_table(molecules: Molecules, features: Sequence[str], umi_length: i
                          "expected_collisions": np.bincount(rows.feature, lost, minlength=len(features))})
 
 
-def hopping(tables: Mapping[str, pd.DataFrame], *, least: float = LEAST_SHARE,
-            ) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+def molecule_keys(table: pd.DataFrame, prefix: str = "") -> np.ndarray:
+    """A number of 64 bits for the barcode (its bases), UMI and feature of each molecule, the same in every sample.
+
+    Parameters
+    ----------
+    table
+        Columns barcode, umi, feature.
+    prefix
+        Written before the features.
+    """
+    bases = table["barcode"].astype(str).str.split("-").str[0]
+    text = bases + " " + table["umi"].astype(str) + " " + prefix + table["feature"].astype(str)
+    return pd.util.hash_array(text.to_numpy(dtype=object), categorize=False)
+
+
+def hopping(samples: Mapping[str, tuple[np.ndarray, np.ndarray]], *, least: float = LEAST_SHARE) -> pd.DataFrame:
     """Molecules of several samples of one sequencing pool that are one molecule read under several indices.
 
     Parameters
     ----------
-    tables
-        Molecule table of each sample: columns barcode, umi, feature, reads at least.
+    samples
+        Of each sample the `molecule_keys` of its molecules, each once, and their reads.
     least
-        Share of the reads of a (barcode, UMI, feature) that the sample with most of them must have to keep it.
+        Share of the reads of a molecule below which a sample holds it by hopping.
 
     Returns
     -------
-    The tables without the molecules that were dropped, and a table per sample: ``sample``, ``molecules``, ``shared``
-    (in another sample too), ``dropped``.
+    A row per sample, by name: ``sample``, ``molecules``, ``shared`` (in another sample too), ``minor`` (of these, with
+    less than `least` of the reads).
 
     Raises
     ------
     InputError
         Fewer than two samples.
     """
-    if len(tables) < 2:
-        raise InputError("index hopping", f"{len(tables)} sample", "give at least two samples of one sequencing pool")
-    names = sorted(tables)
-    every = pd.concat([tables[n][["barcode", "umi", "feature", "reads"]].assign(sample=n) for n in names],
-                      ignore_index=True)
-    keys = [every["barcode"].astype(str).str.split("-").str[0], every["umi"], every["feature"]]
-    group = every.groupby(keys, sort=False).ngroup().to_numpy()
-    share, samples = umis.shared(every["reads"].to_numpy(), group)
-    drop = (samples > 1) & (share < least)
-    summary = pd.DataFrame({"sample": names})
-    belongs = every["sample"].to_numpy()
-    for column, rows in (("molecules", np.ones(len(every), bool)), ("shared", samples > 1), ("dropped", drop)):
-        summary[column] = [int((rows & (belongs == n)).sum()) for n in names]
-    kept = {n: tables[n][~drop[belongs == n]].reset_index(drop=True) for n in names}
-    return kept, summary
+    if len(samples) < 2:
+        raise InputError("index hopping", f"{len(samples)} sample", "give at least two samples of one sequencing pool")
+    names = sorted(samples)
+    belongs = np.repeat(np.arange(len(names)), [samples[n][0].size for n in names])
+    share, several = umis.shared(np.concatenate([samples[n][1] for n in names]),
+                                 np.concatenate([samples[n][0] for n in names]))
+    masks = {"molecules": np.ones(belongs.size, bool), "shared": several > 1,
+             "minor": (several > 1) & (share < least)}
+    return pd.DataFrame({"sample": names} | {
+        k: np.bincount(belongs[rows], minlength=len(names)) for k, rows in masks.items()})

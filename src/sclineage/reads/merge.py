@@ -19,7 +19,7 @@ from .streams import require
 LAYOUT = ("barcodes", "barcode_idx", "feature_idx", "gem_group", "umi", "count", "features/id", "features/name")
 BLOCK = 1 << 24  # rows looked at together
 
-__all__ = ["merge_molecules", "molecule_info_rows", "read_molecule_table"]
+__all__ = ["merge_molecules", "molecule_info_features", "molecule_info_rows", "read_molecule_table"]
 
 
 def read_molecule_table(path: str | os.PathLike[str], features: Sequence[str], *, umi_length: int) -> pd.DataFrame:
@@ -57,15 +57,8 @@ def read_molecule_table(path: str | os.PathLike[str], features: Sequence[str], *
     return table[table["feature"].isin(list(features))].reset_index(drop=True)[list(COLUMNS)]
 
 
-def molecule_info_rows(path: Path, file: h5py.File, wanted: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Barcode text (with its GEM well), feature row, packed UMI and reads of the molecules of some features.
-
-    The datasets have one entry per molecule and all genes, so they are gone through in blocks.
-
-    Parameters
-    ----------
-    wanted
-        Rows of ``features`` to keep.
+def molecule_info_features(path: Path, file: h5py.File) -> tuple[np.ndarray, np.ndarray]:
+    """Names and ids of the features of a ``molecule_info.h5``.
 
     Raises
     ------
@@ -75,6 +68,20 @@ def molecule_info_rows(path: Path, file: h5py.File, wanted: np.ndarray) -> tuple
     missing = [d for d in LAYOUT if d not in file]
     if missing:
         raise InputError(path, f"no {missing[0]!r} in the file", "give a molecule_info.h5 of Cell Ranger 3 or later")
+    names, ids = (file[f"features/{k}"].asstr()[:].astype(object) for k in ("name", "id"))
+    return names, ids
+
+
+def molecule_info_rows(file: h5py.File, wanted: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Barcode text (with its GEM well), feature row, packed UMI and reads of the molecules of some features.
+
+    The datasets have one entry per molecule and all genes, so they are gone through in blocks.
+
+    Parameters
+    ----------
+    wanted
+        Rows of ``features`` to keep.
+    """
     parts = []
     for low in range(0, file["feature_idx"].shape[0], BLOCK):
         feature = file["feature_idx"][low : low + BLOCK]
@@ -90,15 +97,12 @@ def molecule_info_rows(path: Path, file: h5py.File, wanted: np.ndarray) -> tuple
 
 def _molecule_info(path: Path, features: Sequence[str], umi_length: int) -> pd.DataFrame:
     with h5py.File(path, "r") as file:
-        if "features/name" not in file:
-            raise InputError(path, "no 'features/name' in the file",
-                             "give a molecule_info.h5 of Cell Ranger 3 or later")
-        names, ids = (file[f"features/{k}"].asstr()[:].astype(object) for k in ("name", "id"))
+        names, ids = molecule_info_features(path, file)
         called = np.where(np.isin(names, list(features)), names, np.where(np.isin(ids, list(features)), ids, ""))
         wanted = np.flatnonzero(called != "")
         if wanted.size == 0:
             raise InputError(path, f"feature {features[0]!r} is not there", nearest(features[0], names.tolist()))
-        barcode, feature, umi, reads = molecule_info_rows(path, file, wanted)
+        barcode, feature, umi, reads = molecule_info_rows(file, wanted)
     if umi.size and int(umi.max()) >= 4**umi_length:
         raise InputError(path, f"UMIs of more than {umi_length} bases", "give the library of the same chemistry")
     return pd.DataFrame({"barcode": barcode, "umi": [u.tobytes().decode() for u in decode(umi, umi_length)],

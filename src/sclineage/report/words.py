@@ -108,6 +108,7 @@ FLAG = {
     "focus": "A clone that was asked for.",
     "from_sorted": "Carrying members were seen only among sorted cells.",
     "high_mito": "Most virus-positive cells are dying.",
+    "index_hopping": "Share of the library's molecules that another library of the sequencing pool holds too.",
     "minor": "Carrying members exist, but a CAR in all members is excluded.",
     "no_informative_cells": "No cell in which the clone could have been seen.",
     "no_positive_control": "No cells in which the CAR was shown to be captured.",
