@@ -175,52 +175,65 @@ def _agreement(row: Row) -> str:
     return f"| {row['what']} | {row['peer']} | {row['reads']:,} | {corrected} | **{row['differ']}** | {rest} |"
 
 
-def table(record: dict[str, Any]) -> str:
-    """Markdown of a record."""
-    facts, parts = record["machine"], record["parts"]
-    by_read = [r for r in parts.values() if "differ" in r]
-    lines = ["# Barcodes and molecules beside STARsolo, bustools and UMI-tools", "",
-             f"{facts['cpu']}, {facts['cores']} cores; load {record['load']} over the parts; "
-             f"{', '.join(record['peers'])}. Made by `python -m benchmarks.reads.peers --reads {record['reads']}` in "
-             f"{sum(r['seconds_in_all'] for r in parts.values()) / 60:.0f} minutes. One thread each, CPU seconds, "
-             f"medians of {record['repeats']} turns. Research use only.", "", "## Agreement, read by read", "",
+def _by_read(parts: dict[str, Row]) -> list[str]:
+    lines = ["## Agreement, read by read", "",
              "| reads | peer | n | corrected | differ | with the reads that it leaves out uncounted |",
-             "| --- | --- | --- | --- | --- | --- |", *map(_agreement, by_read)]
+             "| --- | --- | --- | --- | --- | --- |", *(_agreement(r) for r in parts.values() if "differ" in r)]
     if row := parts.get("umi-tools"):
         lines += ["", f"{row['what']} of UMIs against {row['peer']}: {row['molecules']:,} molecules; groups with "
                   f"another number of molecules: {row['groups_other_number']}, with other members: "
                   f"{row['groups_other_members']} (ties of reads: the peer's order is that of its input)."]
+    return lines
+
+
+def _speed(parts: dict[str, Row]) -> list[str]:
     rates = [_correction(parts, k) for k in LISTS if {f"starsolo-{k}", f"routine-{k}"} <= set(parts)]
     rates += [_rates(parts[f"{way}-{k}"], bar) for way, bar in (("bustools", "15"), ("routine", ""), ("starsolo", ""))
               for k in LISTS if f"{way}-{k}" in parts]
-    lines += ["", "## Speed of correction", "",
-              "- STARsolo with correction less STARsolo with exact barcodes only: what correcting adds in the program;",
-              "  beside both our passes over packed reads, though the exact search is not in its time.",
-              "- Restated search: the bare algorithm, a binary search for each of 48 substitutions, compiled, on",
-              "  packed reads like ours. It is not the program.",
-              "- STARsolo less STAR without barcodes: beside our whole way from the same plain R1 (reading, both",
-              "  passes, the file between them).", "- bustools: less its time for an empty file.", "",
-              "| what | peer | n | ours, M reads/s | peer | times faster | bar |",
-              "| --- | --- | --- | --- | --- | --- | --- |"]
-    lines += rates
-    if row := parts.get("molecules"):
-        lines += ["", "## Reads to molecules", "", f"{row['what']} beside {row['peer']}: ours {row['our_s']:.3g} s "
-                  f"(policy cellranger {row['our_cellranger_s']:.3g} s), the peer {row['peer_cpu_s']:.3g} s: "
-                  f"**{row['ratio']:.1f} times** (bar 10). Molecules: {row['molecules']:,} and "
-                  f"{row['peer_molecules']:,}. Memory beside the input: {row['our_extra_bytes'] / 1e6:.0f} MB; the "
-                  f"peer with no more memory than its records need {row['peer_peak'] / 1e6:.0f} MB (ours is "
-                  f"**{row['memory_ratio']:.0%}**, bar 25 %), as it is called by default "
-                  f"{row['peer_default_peak'] / 1e6:.0f} MB."]
-    loads = [parts[k] for k in ("load-txt", "load-gz", "load-blocks") if k in parts]
-    if loads:
-        lines += ["", "## Loading a list (bars: 0.5 s, 64 MB)", "",
-                  "| list of | read | file, MB | seconds | extra memory at the peak, MB | kept, MB |",
-                  "| --- | --- | --- | --- | --- | --- |",
-                  *(f"| {r['barcodes']:,} | {r['what']} | {r['file_bytes'] / 1e6:.2f} | {r['seconds']:.3f} | "
-                    f"{r['extra_bytes'] / 1e6:.1f} | {r['tables_bytes'] / 1e6:.1f} |" for r in loads)]
-        lines += [f"| {row['what'].split()[1]} | `bustools correct` of an empty file | | {row['peer_load_wall_s']:.1f} "
-                  f"| {row['peer_load_peak'] / 1e6:.0f} | |" for row in [parts.get("bustools-v3")] if row]
-    lines += ["", *(f"- {k}: {v}" for k, v in record["not_measured"].items())]
+    return ["", "## Speed of correction", "",
+            "- STARsolo with correction less STARsolo with exact barcodes only: what correcting adds in the program;",
+            "  beside both our passes over packed reads, though the exact search is not in its time.",
+            "- Restated search: the bare algorithm, a binary search for each of 48 substitutions, compiled, on",
+            "  packed reads like ours. It is not the program.",
+            "- STARsolo less STAR without barcodes: beside our whole way from the same plain R1 (reading, both",
+            "  passes, the file between them).", "- bustools: less its time for an empty file.", "",
+            "| what | peer | n | ours, M reads/s | peer | times faster | bar |",
+            "| --- | --- | --- | --- | --- | --- | --- |", *rates]
+
+
+def _molecule_rate(row: Row) -> list[str]:
+    return ["", "## Reads to molecules", "",
+            f"{row['what']} beside {row['peer']}: ours {row['our_s']:.3g} s (policy cellranger "
+            f"{row['our_cellranger_s']:.3g} s), the peer {row['peer_cpu_s']:.3g} s: **{row['ratio']:.1f} times** "
+            f"(bar 10). Molecules: {row['molecules']:,} and {row['peer_molecules']:,}. Memory beside the input: "
+            f"{row['our_extra_bytes'] / 1e6:.0f} MB; the peer with no more memory than its records need "
+            f"{row['peer_peak'] / 1e6:.0f} MB (ours is **{row['memory_ratio']:.0%}**, bar 25 %), as it is called by "
+            f"default {row['peer_default_peak'] / 1e6:.0f} MB."]
+
+
+def _loads(parts: dict[str, Row]) -> list[str]:
+    rows = [f"| {r['barcodes']:,} | {r['what']} | {r['file_bytes'] / 1e6:.2f} | {r['seconds']:.3f} | "
+            f"{r['extra_bytes'] / 1e6:.1f} | {r['tables_bytes'] / 1e6:.1f} |"
+            for k in ("load-txt", "load-gz", "load-blocks") if (r := parts.get(k))]
+    if row := parts.get("bustools-v3"):
+        rows.append(f"| the same | `bustools correct` of an empty file | | {row['peer_load_wall_s']:.1f} | "
+                    f"{row['peer_load_peak'] / 1e6:.0f} | |")
+    return ["", "## Loading a list (bars: 0.5 s, 64 MB)", "",
+            "| list of | read | file, MB | seconds | extra memory at the peak, MB | kept, MB |",
+            "| --- | --- | --- | --- | --- | --- |", *rows]
+
+
+def table(record: dict[str, Any]) -> str:
+    """Markdown of a record."""
+    facts, parts = record["machine"], record["parts"]
+    minutes = sum(r["seconds_in_all"] for r in parts.values()) / 60
+    lines = ["# Barcodes and molecules beside STARsolo, bustools and UMI-tools", "",
+             f"{facts['cpu']}, {facts['cores']} cores; load {record['load']} over the parts; "
+             f"{', '.join(record['peers'])}. Made by `python -m benchmarks.reads.peers --reads {record['reads']}` in "
+             f"{minutes:.0f} minutes. One thread each, CPU seconds, medians of {record['repeats']} turns. Research use "
+             "only.", "", *_by_read(parts), *_speed(parts)]
+    lines += _molecule_rate(parts["molecules"]) if "molecules" in parts else []
+    lines += [*_loads(parts), "", *(f"- {k}: {v}" for k, v in record["not_measured"].items())]
     return "\n".join(lines).rstrip() + "\n"
 
 

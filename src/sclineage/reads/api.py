@@ -190,18 +190,23 @@ def count_targets(*, chemistry: str, targets: PathLike, r1: Paths = (), r2: Path
     with contextlib.ExitStack() as stack:
         folder = None if out is None else stack.enter_context(staged(out))
         stack.enter_context(_backend.threads(threads))
-        start = time.monotonic()
-        opened = open_reads(chemistry_name=chemistry, r1=r1, r2=r2, bam=bam, whitelist=whitelist)
-        loaded = load_targets(targets, decoys=decoys, gtf=gtf, chemistry=opened.source.chemistry)
-        loaded = with_rescue(loaded, decoys) if rescue else loaded
-        result = count_library(opened, with_cassettes(loaded), way, cells=cells, merge=merge,
-                               say=say or (lambda _: None))
-        found = _anndata(result)
-        record = _record(opened, loaded, result, way, asked, time.monotonic() - start)
-        found.uns["count"] = {"warnings": np.array(record["warnings"], dtype=object), "droplets": result.droplets.size}
-        if folder is not None:
-            _write(folder, opened, result, found, record)
-        found.uns["count"] |= {"molecules": result.table, "record": record}
+        return _count(asked, way, folder, say or (lambda _: None))
+
+
+def _count(asked: dict[str, Any], way: Way, folder: Path | None, say: Callable[[str], None]) -> AnnData:
+    """Open, count, and write into the folder where one is given; `asked` holds what the caller gave, by name."""
+    start = time.monotonic()
+    opened = open_reads(chemistry_name=asked["chemistry"], r1=asked["r1"], r2=asked["r2"], bam=asked["bam"],
+                        whitelist=asked["whitelist"])
+    loaded = load_targets(asked["targets"], decoys=asked["decoys"], gtf=asked["gtf"], chemistry=opened.source.chemistry)
+    loaded = with_rescue(loaded, asked["decoys"]) if asked["rescue"] else loaded
+    result = count_library(opened, with_cassettes(loaded), way, cells=asked["cells"], merge=asked["merge"], say=say)
+    found = _anndata(result)
+    record = _record(opened, loaded, result, way, asked, time.monotonic() - start)
+    found.uns["count"] = {"warnings": np.array(record["warnings"], dtype=object), "droplets": result.droplets.size}
+    if folder is not None:
+        _write(folder, opened, result, found, record)
+    found.uns["count"] |= {"molecules": result.table, "record": record}
     return found
 
 
