@@ -29,6 +29,7 @@ MALIGNANT_CALLS = ("malignant", "suspicious", "no_malignant_features", "not_asse
 MALIGNANT_BASIS = ("genetic", "pathology", "user")
 CLONE_STATUSES = ("assigned", "attached_dropout", "ambiguous", "doublet", "ambient_cleaned", "multichain",
                   "no_receptor")
+ANSWERS = ("yes", "no", "not_assessed")
 PREDATES = ("yes", "not_detected", "not_sampled")
 POPULATIONS = ("malignant", "CAR-T", "other_T", "other", "doublet", "not_assessed")
 CLONE_POPULATIONS = ("all", "malignant", "other")
@@ -212,14 +213,17 @@ SAMPLES = [
 DISTINCT = [
     *_KEY,
     _c("population_a", "str", "first population"), _c("population_b", "str", "second population"),
-    _c("level", "str", "deepest shared ancestor level D0 to D6"),
-    _c("p_level", "float", "its posterior"),
-    _c("same_t_cell", "str", "yes, no, not_assessed"),
-    _c("shared_ancestor", "str", "yes, no, not_assessed"),
+    _c("level", "str", "deepest ancestor level, D0 to D6, reached with probability 0.95; empty when none is"),
+    _c("p_level", "float", "posterior of that level or a deeper one (of D0: its own)"),
+    _c("same_t_cell", "str", "yes, no, not_assessed", ANSWERS),
+    _c("shared_ancestor", "str", "blood stem cell or deeper: yes, no, not_assessed", ANSWERS),
+    _c("vector_in_a", "str", "whether the first population carries the vector: yes, not_detected, not_assessed",
+       ("yes", "not_detected", "not_assessed")),
     _c("line", "str", "line of evidence, or all"),
     _c("llr", "float", "log-likelihood ratio (nats), > 0 shared"),
     _c("n_informative_a", "int", "informative cells or reads in a"),
     _c("n_informative_b", "int", "informative cells or reads in b"),
+    *[_c(f"p_d{i}", "float", f"posterior of level D{i} (row all)") for i in range(7)],
     _c("flags", "str", "';'-separated flags"),
 ]
 VIRUS = [

@@ -258,14 +258,15 @@ class _Patient:
         return data
 
     def _origin(self, data: Data) -> Data:
-        from .origin.api import distinct, timeline
+        from .origin.api import timeline
+        from .origin.distinct_api import distinct
 
         if _viruses(data):
             from .evidence.api import virus_table
 
             virus_table(data)
         timeline(data)
-        distinct(data)
+        distinct(data, drivers=self.options.config.drivers)
         return data
 
     # --- output ------------------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ from .clones.neighbors import receptor_neighbors
 from .evidence.api import car_status, virus_status
 from .malignancy.api import malignancy, populations
 from .malignancy.copynumber_api import copy_number
-from .origin.api import distinct, timeline
+from .origin.api import timeline
+from .origin.distinct_api import distinct
 
 __all__ = ["car_status", "clones", "cluster", "copy_number", "distinct", "lineage_barcodes", "malignancy", "nesting",
            "populations", "receptor_neighbors", "timeline", "umap", "virus_status", "why"]

@@ -10,8 +10,9 @@ import pytest
 from sclineage import _schema
 from sclineage._errors import InputError
 from sclineage.malignancy.api import populations
-from sclineage.origin.api import distinct, timeline
+from sclineage.origin.api import timeline
 from sclineage.origin.chains import exact_members
+from sclineage.origin.distinct_api import distinct
 from sclineage.patient import access
 from tests.malignancy import builders as b
 
@@ -150,20 +151,25 @@ def test_missing_inputs_are_errors():
         distinct(build())
 
 
-def test_distinct_lists_pairs_and_claims_nothing():
+def test_distinct_lists_pairs_and_claims_what_the_receptor_shows():
     data = build()
     data.obs["malignant_p"] = np.where(access.text(data, "clone_id") == "T", 1.0, 0.01)
     data.obs["car_call"] = np.where(access.text(data, "clone_id") == "C", "pos", "unlikely")
     populations(data)
     distinct(data)
-    found = access.table(data, "distinct")
+    table = access.table(data, "distinct")
+    assert set(table["line"]) == {"all", "donor", "trb", "tra", "copy_number", "vector"}
+    found = table[table["line"] == "all"].reset_index(drop=True)
     assert list(zip(found["population_a"], found["population_b"], strict=True)) == [
         ("CAR-T", "other"), ("CAR-T", "other_T"), ("malignant", "CAR-T"), ("malignant", "other"),
         ("malignant", "other_T"), ("other_T", "other")]
-    assert set(found["line"]) == {"all"}
-    assert set(found["same_t_cell"]) | set(found["shared_ancestor"]) | set(found["flags"]) == {"not_assessed"}
+    assert set(found["shared_ancestor"]) == {"not_assessed"}
     assert (found["level"] == "").all()
-    assert found["llr"].isna().all()
+    t_cells = (found[["population_a", "population_b"]] != "other").all(axis=1)
+    assert set(found.loc[t_cells, "same_t_cell"]) == {"no"}  # T, and C, are in no other population
+    assert set(found.loc[~t_cells, "same_t_cell"]) | set(found.loc[~t_cells, "flags"]) == {"not_assessed"}
+    assert found.loc[~t_cells, "llr"].isna().all()
+    assert (found.loc[t_cells, "llr"] < -2).all()
     row = found[(found["population_a"] == "malignant") & (found["population_b"] == "CAR-T")].iloc[0]
     assert (row["n_informative_a"], row["n_informative_b"]) == (159, 25)
 

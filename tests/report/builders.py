@@ -300,6 +300,7 @@ def virus(names: list[str]) -> pd.DataFrame:
 
 def distinct() -> pd.DataFrame:
     base = {"patient": PATIENT, "population_a": "malignant", "population_b": "CAR-T"}
+    base |= {"vector_in_a": "not_assessed"} | {f"p_d{i}": np.nan for i in range(7)}
     return pd.DataFrame([
         base | {"level": "D1", "p_level": 0.97, "same_t_cell": "no", "shared_ancestor": "not_assessed", "line": "all",
                 "llr": -11.2, "n_informative_a": 590, "n_informative_b": 90, "flags": ""},

@@ -9,7 +9,6 @@ from .. import _schema
 from .._errors import InputError
 from ..clones.api import NOT_MEMBERS, informative
 from ..patient import access
-from . import distinct as populations
 from .chains import exact_members
 from .predates import Before, Sighting, first_day, verdict
 from .timeline import Places, places, timeline_table, upper_bound
@@ -134,32 +133,3 @@ def _before(names: list[str], at: np.ndarray, day: np.ndarray, informative: np.n
     usable = np.array([where.of_sample[n] >= 0 and where.flags[where.of_sample[n]] != "selected" for n in names])
     here = informative & early[at]
     return Before(bool(early.any()), int((here & usable[at]).sum()), int(here.sum()))
-
-
-def distinct(mdata: access.Data) -> None:
-    """List the pairs of populations present; the ancestor levels are not assessed.
-
-    Parameters
-    ----------
-    mdata
-        MuData (or AnnData) with obs ``population`` (`sl.tl.populations`) and ``has_trb``.
-
-    Raises
-    ------
-    InputError
-        The populations are missing.
-
-    Notes
-    -----
-    Writes table ``distinct``: one row per pair, line ``all``, flag ``not_assessed``.
-    """
-    if not access.has_column(mdata, "population"):
-        raise InputError("obs", "no column 'population'", "run sl.tl.populations first")
-    _, _, informative = _members(mdata)
-    patient = access.text(mdata, "patient")
-    frame = populations.pairs(access.text(mdata, "population"), informative)
-    if frame.empty:
-        access.put_table(mdata, "distinct", _schema.empty("distinct"))
-        return
-    frame.insert(0, "patient", patient[0])
-    access.put_table(mdata, "distinct", frame)

@@ -17,7 +17,6 @@ from .view import View
 from .words import plain
 
 HEAD = ["Axis", "Where", "n informative", "Seen", "Reading"]
-NOT_YET = "not assessed in this version"
 
 
 def evidence(view: View, clone: Row) -> Table:
@@ -138,7 +137,7 @@ def _distinct(view: View, clone: Row) -> list[list[Cell]]:
     part = frame[(frame["line"] == "all") & (frame["population_a"].isin(mine) | frame["population_b"].isin(mine))]
     told = part[~silent(part)]
     if told.empty:
-        why = "this clone is in no compared population" if part.empty else NOT_YET
+        why = "this clone is in no compared population" if part.empty else "no line of evidence could be assessed"
         return [_row("Distinctness", "", None, f.NOT_ASSESSED, why)]
     return [_row("Distinctness", f"{plain(r['population_a'])} and {plain(r['population_b'])}",
                  min((n for n in (r["n_informative_a"], r["n_informative_b"]) if f.known(n)), default=None),

@@ -253,4 +253,8 @@ def distinctness(row: Row) -> str:
     same = {"yes": "stem from the same T cell", "no": "do not stem from the same T cell"}.get(str(row["same_t_cell"]))
     head = f"{capital(a)} and {b} {same}" if same else f"Whether {a} and {b} stem from the same T cell is not assessed"
     older = {"yes": "; they share an older ancestor", "no": "; no older shared ancestor is seen"}
-    return head + older.get(str(row["shared_ancestor"]), "; an older shared ancestor is not assessed") + "."
+    sure = f.known(row["level"])
+    deepest = f" (deepest level that is sure: {row['level']}, {f.chance(row['p_level'])})" if sure else ""
+    text = head + older.get(str(row["shared_ancestor"]), "; an older shared ancestor is not assessed") + deepest + "."
+    vector = {"yes": f" {capital(a)} carry the vector.", "not_detected": f" In {a} no vector was detected."}
+    return text + vector.get(str(row.get("vector_in_a")), "")

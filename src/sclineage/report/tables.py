@@ -272,5 +272,6 @@ def distinct(frame: pd.DataFrame) -> Table:
         ("Deepest shared ancestor",
          lambda r: Cell(LEVELS.get(str(r["level"]), str(r["level"]) or f.NOT_ASSESSED), str(r["level"]))),
         ("Posterior", number("p_level", f.probability)), ("Same T cell", word("same_t_cell")),
-        ("Older shared ancestor", word("shared_ancestor")), ("Flags", flags)]
+        ("Older shared ancestor", word("shared_ancestor")),
+        ("Vector in the first", word("vector_in_a")), ("Flags", flags)]
     return build("Are the populations genetically distinct?", columns, frame.to_dict("records"))
