@@ -32,7 +32,7 @@ def rates(number: int, cells: int, coverage: float, share: float, case: str, *, 
         n = rng.poisson(cells * coverage, (2, number))
         p = rng.beta(9 * share, 9 * (1 - share), (2, number))
         p[1] = p[1] if shared else soup * p[0]
-        llr = variants("mitochondrial", rng.binomial(n, np.maximum(p, 0.002)), n).llr
+        llr = sum(x.llr for x in variants("mitochondrial", rng.binomial(n, np.maximum(p, 0.002)), n))
         right += (llr > SURE) if shared else (llr < -SURE)
         wrong += (llr < -SURE) if shared else (llr > SURE)
     return right / draws, wrong / draws

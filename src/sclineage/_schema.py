@@ -226,6 +226,21 @@ DISTINCT = [
     *[_c(f"p_d{i}", "float", f"posterior of level D{i} (row all)") for i in range(7)],
     _c("flags", "str", "';'-separated flags"),
 ]
+COMPARE = [
+    *_KEY,
+    _c("population_a", "str", "first population"), _c("population_b", "str", "second population"),
+    _c("sample", "str", "sample, or the specimen where samples share one"),
+    _c("day", "float", "days from the infusion"),
+    _c("modality", "str", "gex: genes; adt: antibodies", ("gex", "adt")),
+    _c("gene", "str", "gene or antibody"),
+    _c("profile_a", "float", "pseudobulk of a, log2(counts per million + 1)"), _c("profile_b", "float", "that of b"),
+    _c("share_a", "float", "share of the cells of a with a count"), _c("share_b", "float", "that of b"),
+    _c("log2_fold", "float", "log2 fold change, a over b (scanpy)"),
+    _c("p_adjusted", "float", "Wilcoxon rank sum, Benjamini-Hochberg; cells as replicates"),
+    _c("change", "str", "lost or gained in a: at least twofold, adjusted p below 0.05", ("lost", "gained")),
+    _c("marker", "bool", "T-cell marker, listed whatever its p"),
+    _c("n_a", "int", "cells of a"), _c("n_b", "int", "cells of b"),
+]
 VIRUS = [
     *_KEY,
     _c("population", "str", "population", (*POPULATIONS, "all")),
@@ -273,7 +288,7 @@ TABLES: dict[str, list[Column]] = {
     "reads": READS, "sharing": SHARING, "hopping": HOPPING,
     "cells": CELLS, "receptors": RECEPTORS, "malignancy": MALIGNANCY, "clone_arms": CLONE_ARMS,
     "car_clones": CAR_CLONES, "clone_car": CLONE_CAR, "timeline": TIMELINE, "origin": ORIGIN, "clones": CLONES,
-    "samples": SAMPLES, "distinct": DISTINCT, "virus": VIRUS,
+    "samples": SAMPLES, "distinct": DISTINCT, "virus": VIRUS, "compare": COMPARE,
 }
 SORT: dict[str, list[str]] = {
     "reads": [], "sharing": [],  # in the order of states and features
@@ -284,6 +299,7 @@ SORT: dict[str, list[str]] = {
     "distinct": ["patient", "population_a", "population_b", "line"],
     "virus": ["patient", "virus", "sample", "population"],
     "hopping": ["patient", "pool", "gem_well"],
+    "compare": ["patient", "population_a", "population_b", "sample", "modality"],  # then by p
 }
 _DTYPES = {"str": "object", "int": "Int64", "float": "float64", "bool": "boolean"}
 

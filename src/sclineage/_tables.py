@@ -128,6 +128,7 @@ FILES = {
     "clone_arms.csv": ("clone_arms", lambda data: stage_table(data, "clone_arms")),
     "timeline.csv": ("timeline", lambda data: stage_table(data, "timeline")),
     "distinct.csv": ("distinct", lambda data: stage_table(data, "distinct")),
+    "compare.csv": ("compare", lambda data: stage_table(data, "compare")),
     "virus.csv": ("virus", lambda data: stage_table(data, "virus")),
     "hopping.csv": ("hopping", lambda data: stage_table(data, "hopping")),
 }

@@ -259,6 +259,7 @@ class _Patient:
 
     def _origin(self, data: Data) -> Data:
         from .origin.api import timeline
+        from .origin.compare_api import compare
         from .origin.distinct_api import distinct
 
         if _viruses(data):
@@ -267,6 +268,7 @@ class _Patient:
             virus_table(data)
         timeline(data)
         distinct(data, drivers=self.options.config.drivers)
+        compare(data)
         return data
 
     # --- output ------------------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ from .evidence.api import car_status, virus_status
 from .malignancy.api import malignancy, populations
 from .malignancy.copynumber_api import copy_number
 from .origin.api import timeline
+from .origin.compare_api import compare
 from .origin.distinct_api import distinct
 
-__all__ = ["car_status", "clones", "cluster", "copy_number", "distinct", "lineage_barcodes", "malignancy", "nesting",
-           "populations", "receptor_neighbors", "timeline", "umap", "virus_status", "why"]
+__all__ = ["car_status", "clones", "cluster", "compare", "copy_number", "distinct", "lineage_barcodes", "malignancy",
+           "nesting", "populations", "receptor_neighbors", "timeline", "umap", "virus_status", "why"]

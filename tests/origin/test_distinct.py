@@ -84,10 +84,15 @@ def drawn(rng, *, shared, ambient=0.0, variants=4, n_cells=10, coverage=0.5, clo
     return rng.binomial(n, np.maximum(p, 0.002)), n
 
 
+def together(name, k, n):
+    """Ratio of "all variants are shared"."""
+    return sum(x.llr for x in r.variants(name, k, n))
+
+
 def test_soup_of_a_large_tumour_is_not_shared():
     rng = np.random.default_rng(78)
     draws = [drawn(rng, shared=False, ambient=0.05, variants=8, n_cells=50, coverage=5) for _ in range(100)]
-    assert sum(r.variants("somatic", k, n).llr > 3 for k, n in draws) <= 1
+    assert sum(together("somatic", k, n) > 3 for k, n in draws) <= 1
 
 
 @pytest.mark.parametrize(("shared", "ambient"), [(True, 0.0), (False, 0.0)])
@@ -95,7 +100,7 @@ def test_four_variants_ten_cells_half_a_read(shared, ambient):
     """Five reads a side and variant; the benchmark has the table."""
     rng, right, wrong, draws = np.random.default_rng(77), 0, 0, 400
     for _ in range(draws):
-        llr = r.variants("mitochondrial", *drawn(rng, shared=shared, ambient=ambient)).llr
+        llr = together("mitochondrial", *drawn(rng, shared=shared, ambient=ambient))
         right += llr > 3 if shared else llr < -3
         wrong += llr < -3 if shared else llr > 3
     assert wrong <= 0.01 * draws
@@ -111,12 +116,22 @@ def test_a_variant_of_everybody_is_no_marker_and_no_read_says_nothing():
 
 def test_absent_drivers_speak_against_the_tumour_clone_alone():
     k, n = np.array([[40, 40], [0, 0]]), np.array([[100, 100], [100, 100]])
-    assert r.variants("somatic", k, n).levels == (6,)
-    assert r.variants("mitochondrial", k, n).levels == (4, 5, 6)
-    assert r.variants("somatic", k, n).llr < -3
-    both = np.array([[40, 40], [30, 50]])
-    assert r.variants("somatic", both, n).levels == r.FROM_STEM_CELL
-    assert r.variants("somatic", both, n).llr > 3
+    shared, private = r.variants("somatic", k, n)
+    assert (private.levels, shared.levels) == ((6,), r.FROM_STEM_CELL)
+    assert r.variants("mitochondrial", k, n)[1].levels == (4, 5, 6)
+    assert private.llr < -3
+    assert shared.llr > 2 * np.log(0.5)
+    shared, private = r.variants("somatic", np.array([[40, 40], [30, 50]]), n)
+    assert shared.llr > 3
+    assert private.llr == 0
+
+
+def test_a_private_driver_does_not_hide_shared_blood_formation():
+    n = np.full((2, 5), 100)
+    found = r.variants("somatic", np.array([[40] * 5, [40, 0, 0, 0, 0]]), n)
+    assert found[0].llr > 2
+    assert found[1].llr < -8
+    assert answer(found).level == "D2"
 
 
 # --- donors ----------------------------------------------------------------------------------------------------------
@@ -251,6 +266,6 @@ def test_t_and_myeloid_cells_share_a_tet2_clone_and_are_not_one_t_cell(public_da
     n_cells = [table.loc[table["CellType"].isin(k), "cell"].nunique() for k in kinds.values()]
     k = np.array([[table.loc[(table["variant"] == v) & table["CellType"].isin(c), "cell"].nunique() for v in names]
                   for c in kinds.values()])
-    line = r.variants("mitochondrial", k, np.repeat(n_cells, len(names)).reshape(2, -1))
-    found = answer([line])
+    lines = r.variants("mitochondrial", k, np.repeat(n_cells, len(names)).reshape(2, -1))
+    found = answer(lines)
     assert (found.level, found.same_t_cell, found.shared_ancestor) == ("D2", "not_assessed", "yes")

@@ -17,6 +17,7 @@ ALTERED_ARMS = 4  # of such a lymphoma, for the power
 GENETIC = 3.0  # nats
 BENIGN_CELLS = 15  # of a clone that the variance between clones is learnt from
 USUAL_TAU, USUAL_CLONES, LEAST_CLONES = 0.05, 15, 5  # between-clone deviation before looking, and its weight
+DRAWS = 100  # of the power
 MOST_ALTERED = 5  # clones that leave the reference of the others
 
 
@@ -74,7 +75,7 @@ def ratio(llr: np.ndarray) -> np.ndarray:
 def power(error: np.ndarray, seed: int) -> np.ndarray:
     """P(the line exceeds 3 nats | lymphoma), float64 (n_clones,); at most the share that is aneuploid."""
     bound = float(np.log((np.exp(GENETIC) - (1 - ANEUPLOID)) / ANEUPLOID))
-    return ANEUPLOID * arms.power(error, n_altered=ALTERED_ARMS, bound=bound, rng=seed)
+    return ANEUPLOID * arms.power(error, n_altered=ALTERED_ARMS, bound=bound, draws=DRAWS, rng=seed)
 
 
 def score(cells: Cells, seed: int) -> Scores:

@@ -182,7 +182,7 @@ def _lines(seen: _Evidence, a: str, b: str) -> list[Line]:
         if kind in seen.counts:
             k, n = (np.array([np.asarray(m[rows].sum(axis=0)).ravel() for rows in (one, two)])
                     for m in seen.counts[kind])
-            out.append(relatedness.germline(k, n) if kind == "germline" else relatedness.variants(kind, k, n))
+            out += [relatedness.germline(k, n)] if kind == "germline" else relatedness.variants(kind, k, n)
     out += relatedness.receptor(seen.trb, seen.tra, one, two)
     out.append(_arms(seen, a, b))
     if b == "CAR-T":

@@ -108,12 +108,13 @@ def _share(k: np.ndarray, n: np.ndarray) -> np.ndarray:
     return (k + 0.5) / (n + 1.0)
 
 
-def variants(name: str, k: np.ndarray, n: np.ndarray) -> Line:
+def variants(name: str, k: np.ndarray, n: np.ndarray) -> list[Line]:
     """Somatic or mitochondrial variants; each is sought in the population with the smaller share of it.
 
-    The other way round, soup of a large tumour would be a variant that the tumour shares. Shared variants reach the
-    blood stem cell at least (D2 on). Variants of one side alone may be younger than the split: they speak against the
-    same tumour clone, mitochondrial ones (older in a clone) also against the same T cell.
+    The other way round, soup of a large tumour would be a variant that the tumour shares. Of two populations with a
+    common blood stem cell, each variant is as likely older as younger than the split: shared ones speak for D2 on,
+    others cost log 2 at most, so a private driver never hides shared blood formation. What is left of the absent ones
+    speaks against the same tumour clone, of mitochondrial ones (older in a clone) also against the same T cell.
 
     Parameters
     ----------
@@ -121,13 +122,20 @@ def variants(name: str, k: np.ndarray, n: np.ndarray) -> Line:
         ``somatic`` or ``mitochondrial``.
     k, n
         int64 (2, sites): reads of the variant, and all reads, in the two populations.
+
+    Returns
+    -------
+    Lines ``<name>`` and ``<name>_private``; together they are the ratio of "all variants are shared".
     """
     high = np.where(_share(k[0], n[0]) >= _share(k[1], n[1]), 0, 1)
     site = np.arange(high.size)
     ratio = variant_ratio(k[high, site], n[high, site], k[1 - high, site], n[1 - high, site])
-    llr = float(np.nansum(ratio)) if np.isfinite(ratio).any() else np.nan
-    against = (6,) if name == "somatic" else (4, 5, 6)
-    return Line(name, llr, against if llr < 0 else FROM_STEM_CELL, int(n[0].sum()), int(n[1].sum()))
+    known = ratio[np.isfinite(ratio)]
+    shared = float((np.logaddexp(known, 0.0) - np.log(2)).sum()) if known.size else np.nan
+    private = min(float(known.sum()) - shared, 0.0) if known.size else np.nan
+    deep = (6,) if name == "somatic" else (4, 5, 6)
+    reads = int(n[0].sum()), int(n[1].sum())
+    return [Line(name, shared, FROM_STEM_CELL, *reads), Line(f"{name}_private", private, deep, *reads)]
 
 
 # --- donor -----------------------------------------------------------------------------------------------------------
