@@ -292,9 +292,9 @@ def peak(): return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/st
 CHILD_LOAD = CHILD + """
 from sclineage.reads.whitelists import read_whitelist
 read_whitelist(Path(sys.argv[2]))
-before, start = peak(), time.perf_counter()
+before, start, used = peak(), time.perf_counter(), time.process_time()
 listed = read_whitelist(Path(sys.argv[1]))
-print(time.perf_counter() - start, peak() - before, listed.nbytes, listed.n)
+print(time.perf_counter() - start, peak() - before, listed.nbytes, listed.n, time.process_time() - used)
 """
 CHILD_COUNT = CHILD + """
 import numpy as np
@@ -323,5 +323,5 @@ def load_time(what: str, path: Path, whitelist: Whitelist, folder: Path, repeats
     if any(r[3] != whitelist.n for r in runs):
         raise _runner.UnequalError(f"{what}: another number of barcodes was read")
     return {"what": what, "file_bytes": path.stat().st_size, "barcodes": whitelist.n,
-            "seconds": statistics.median(r[0] for r in runs), "extra_bytes": max(r[1] for r in runs),
-            "tables_bytes": runs[0][2]}
+            "seconds": statistics.median(r[0] for r in runs), "cpu_s": statistics.median(r[4] for r in runs),
+            "extra_bytes": max(r[1] for r in runs), "tables_bytes": runs[0][2]}

@@ -213,14 +213,14 @@ def _molecule_rate(row: Row) -> list[str]:
 
 def _loads(parts: dict[str, Row]) -> list[str]:
     rows = [f"| {r['barcodes']:,} | {r['what']} | {r['file_bytes'] / 1e6:.2f} | {r['seconds']:.3f} | "
-            f"{r['extra_bytes'] / 1e6:.1f} | {r['tables_bytes'] / 1e6:.1f} |"
+            f"{r['cpu_s']:.3f} | {r['extra_bytes'] / 1e6:.1f} | {r['tables_bytes'] / 1e6:.1f} |"
             for k in ("load-txt", "load-gz", "load-blocks") if (r := parts.get(k))]
     if row := parts.get("bustools-v3"):
         rows.append(f"| the same | `bustools correct` of an empty file | | {row['peer_load_wall_s']:.1f} | "
-                    f"{row['peer_load_peak'] / 1e6:.0f} | |")
+                    f"{row['peer_load_cpu_s']:.1f} | {row['peer_load_peak'] / 1e6:.0f} | |")
     return ["", "## Loading a list (bars: 0.5 s, 64 MB)", "",
-            "| list of | read | file, MB | seconds | extra memory at the peak, MB | kept, MB |",
-            "| --- | --- | --- | --- | --- | --- |", *rows]
+            "| list of | read | file, MB | seconds | of CPU | extra memory at the peak, MB | kept, MB |",
+            "| --- | --- | --- | --- | --- | --- | --- |", *rows]
 
 
 def table(record: dict[str, Any]) -> str:
