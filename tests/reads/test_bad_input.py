@@ -199,13 +199,12 @@ def test_interrupted(made: Made, tmp_path: Path) -> None:
     """SIGINT while reads are read: status 130, one line, nothing left."""
     change = {}
     for mate in (1, 2):
-        members = (made.folder / f"L1_R{mate}.fastq.gz").read_bytes() * 200
+        members = (made.folder / f"L1_R{mate}.fastq.gz").read_bytes() * 500  # more than is read before the signal
         change |= replaced(made, tmp_path, mate, members, f"{mate}.fq.gz")
     process = child(arguments(made, tmp_path / "out", **change), tmp_path)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob(".out.*")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob(".out.*")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
-    time.sleep(0.5)
     assert list(tmp_path.glob(".out.*"))
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
