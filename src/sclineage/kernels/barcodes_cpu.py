@@ -13,24 +13,23 @@ CELLRANGER, UNIQUE = 0, 1  # how `correct` weighs candidates
 N_CODE = 2  # an N packs as G, as bustools has it; the policies that know better look at n_at
 _ONE, _THREE = np.uint64(1), np.uint64(3)
 _BYTES = np.uint64(0x0101010101010101)
-_UPPER = np.uint64(0xDFDFDFDFDFDFDFDF)
+_BUT_CASE = np.uint64(0xD9D9D9D9D9D9D9D9)  # all bits of a letter but case and the two that are packed
 _TWO_BITS = np.uint64(0x0303030303030303)
 _LETTER_A = np.uint64(0x4141414141414141)
 
 
 @njit(cache=True, forceinline=True)
-def pack8(word: np.uint64) -> tuple[np.uint64, bool]:
-    """Sixteen bits of eight ASCII bases at once, and whether all were A, C, G or T in either case."""
-    pair = (word >> _ONE) & _TWO_BITS  # A 0, C 1, T 2, G 3
-    low, high = pair & _BYTES, (pair >> _ONE) & _BYTES
-    letters = _LETTER_A + (low << _ONE) + ((low & high) << np.uint64(2)) + (high & ~low) * np.uint64(0x13)
-    clean = (word & _UPPER) == letters
-    y = pair ^ high  # A 0, C 1, G 2, T 3
-    even = np.uint64(0x00FF00FF00FF00FF)
-    y = ((y & even) << np.uint64(2)) | ((y >> np.uint64(8)) & even)
-    wide = np.uint64(0x0000FFFF0000FFFF)
-    y = ((y & wide) << np.uint64(4)) | ((y >> np.uint64(16)) & wide)
-    return ((y & np.uint64(0xFF)) << np.uint64(8)) | (y >> np.uint64(32)), clean
+def pack8(word: np.uint64) -> tuple[np.uint64, np.uint64]:
+    """Sixteen bits of eight ASCII bases at once, and a word that is 0 in the bytes of A, C, G and T in either case.
+
+    Bits 1 and 2 of a letter tell A, C, T and G apart; the others are those of A, but bits 0 and 4 of T are the opposite.
+    """
+    low, high = word >> _ONE, (word >> np.uint64(2)) & _BYTES
+    is_t = high & ~low
+    wrong = (word & _BUT_CASE) ^ _LETTER_A ^ is_t ^ (is_t << np.uint64(4))
+    y = (low & _TWO_BITS) ^ high  # A 0, C 1, G 2, T 3
+    y = ((y << np.uint64(2)) | (y >> np.uint64(8))) & np.uint64(0x000F000F000F000F)
+    return (y * np.uint64(0x1000010000100001)) >> np.uint64(48), wrong  # the four lanes side by side, the first on top
 
 
 @njit(cache=True, forceinline=True)
@@ -53,17 +52,12 @@ def _pack_clean(buffer: np.ndarray, at: int, bases: int) -> tuple[np.uint64, boo
     if at + 8 > buffer.size:
         return np.uint64(0), False
     unused = np.uint64(8 * (8 - bases))
-    word = load8(buffer, at)
-    if bases < 8:  # what lies behind counts as A
-        kept = np.uint64(0xFFFFFFFFFFFFFFFF) >> unused
-        word = (word & kept) | (_LETTER_A & ~kept)
-    bits, clean = pack8(word)
-    return bits >> (unused >> np.uint64(2)), clean
+    bits, wrong = pack8(load8(buffer, at))
+    return bits >> (unused >> np.uint64(2)), wrong << unused == np.uint64(0)
 
 
 @njit(cache=True)
-def pack_one(buffer: np.ndarray, start: int, length: int) -> tuple[np.uint64, int]:
-    """Packed bases of buffer[start : start + length], and the value of n_at."""
+def _pack_any(buffer: np.ndarray, start: int, length: int) -> tuple[np.uint64, int]:
     code = np.uint64(0)
     n_at = NO_N
     position = 0
@@ -84,6 +78,18 @@ def pack_one(buffer: np.ndarray, start: int, length: int) -> tuple[np.uint64, in
             code = (code << np.uint64(2)) | np.uint64(base)
             position += 1
     return code, n_at
+
+
+@njit(cache=True, forceinline=True)
+def pack_one(buffer: np.ndarray, start: int, length: int) -> tuple[np.uint64, int]:
+    """Packed bases of buffer[start : start + length], and the value of n_at."""
+    if 8 < length <= 16 and start + 16 <= buffer.size:  # the usual lengths, without a loop
+        unused = np.uint64(8 * (16 - length))
+        first, wrong = pack8(load8(buffer, start))
+        second, wrong_too = pack8(load8(buffer, start + 8))
+        if wrong | (wrong_too << unused) == np.uint64(0):
+            return ((first << np.uint64(16)) | second) >> (unused >> np.uint64(2)), NO_N
+    return _pack_any(buffer, start, length)
 
 
 @njit(cache=True, parallel=True)

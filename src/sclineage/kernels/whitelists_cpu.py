@@ -75,17 +75,25 @@ def _lowest_bit(typingctx: Any, mask: Any) -> Any:
     return types.int64(types.uint32), build
 
 
-def _lowest_byte(typingctx: Any, mask: Any) -> Any:
-    """Number of the lowest byte of a uint64 that is not 0, of a mask that is not 0."""
+def _first_bit(typingctx: Any, mask: Any) -> Any:
+    """Position of the lowest set bit of a uint64 that is not 0."""
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        bit = builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
-        return builder.lshr(bit, ir.Constant(ir.IntType(64), 3))
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), build
+
+
+def _bits_set(typingctx: Any, mask: Any) -> Any:
+    """How many bits of a uint64 are set."""
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
 
     return types.int64(types.uint64), build
 
 
 lowest_bit: Any = intrinsic(_lowest_bit)
-lowest_byte: Any = intrinsic(_lowest_byte)
+bits_set: Any = intrinsic(_bits_set)
+first_bit: Any = intrinsic(_first_bit)
 
 
 @njit(cache=True, forceinline=True)

@@ -89,7 +89,7 @@ class FastqReader:
     def __init__(self, stream: ByteStream) -> None:
         self.records = 0
         self._stream = stream
-        self._buffer = np.empty(_BLOCK + 8, np.uint8)
+        self._buffer = np.empty(_BLOCK + parse.WIDE, np.uint8)
         self._from = self._size = 0
         self._ended = False
         self._asked: set[tuple[int, int]] = set()
@@ -126,11 +126,11 @@ class FastqReader:
         return Batch(self._buffer, places[0, :n], places[1, :n], length[:n], places[2, :n], packed, self._asked)
 
     def _fill(self) -> None:
-        room = self._buffer.size - 8 - self._size
+        room = self._buffer.size - parse.WIDE - self._size
         if room < _BLOCK // 2:
             grown = np.empty(2 * self._buffer.size, np.uint8)
             grown[: self._size] = self._buffer[: self._size]
-            self._buffer, room = grown, grown.size - 8 - self._size
+            self._buffer, room = grown, grown.size - parse.WIDE - self._size
         asked = min(room, _STEP)
         got = self._stream.readinto(self._buffer.data[self._size : self._size + asked])
         self._size += got
