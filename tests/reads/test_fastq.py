@@ -64,6 +64,28 @@ def test_parse_property(rows: list[tuple[str, tuple[str, str]]], batch: int, end
     assert records_of(path, batch) == records
 
 
+def outcome(path: Path, batch: int) -> list[Record] | str:
+    try:
+        return records_of(path, batch)
+    except InputError as error:
+        return str(error)
+
+
+@QUICK
+@given(bases=st.integers(1, 70), head=st.integers(1, 80), longer=st.integers(0, 1),
+       strays=st.lists(st.tuples(st.integers(0, 600), st.sampled_from(b"\n\r@+A")), max_size=3))
+def test_the_shape_of_the_record_before_is_only_a_guess(bases: int, head: int, longer: int,
+                                                        strays: list[tuple[int, int]],
+                                                        tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Records of one shape with strays in any place: the same reads or the same error as record by record."""
+    data = bytearray(text([("x" * (head + longer * (k % 2)), "A" * bases, "F" * bases) for k in range(6)]))
+    for place, letter in strays:
+        data[place % len(data)] = letter
+    path = tmp_path_factory.mktemp("fastq") / "x.fastq"
+    path.write_bytes(data)
+    assert outcome(path, fastq.BATCH) == outcome(path, 1)
+
+
 @pytest.mark.parametrize("batch", [1, 7, 1000, fastq.BATCH])
 def test_equals_dnaio(batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small blocks, so that records cross them and the buffer grows."""

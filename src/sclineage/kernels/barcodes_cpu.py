@@ -22,7 +22,7 @@ _LETTER_A = np.uint64(0x4141414141414141)
 def pack8(word: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Sixteen bits of eight ASCII bases at once, and a word that is 0 in the bytes of A, C, G and T in either case.
 
-    Bits 1 and 2 of a letter tell A, C, T and G apart; the others are those of A, but bits 0 and 4 of T are the opposite.
+    Bits 1 and 2 of a letter tell A, C, T and G apart; the others are those of A, but for bits 0 and 4 of T.
     """
     low, high = word >> _ONE, (word >> np.uint64(2)) & _BYTES
     is_t = high & ~low

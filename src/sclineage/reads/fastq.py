@@ -17,7 +17,7 @@ from .streams import ByteStream, open_bytes
 BATCH = 1 << 16  # records
 LONGEST = 1000  # bases; longer reads are not of the short-read kits this reads
 _BLOCK = 1 << 22
-_STEP = 1 << 20  # bytes asked for at a time: what is left of them is moved when the next batch begins
+_STEP = 1 << 18  # bytes asked for at a time: parsed while they are in the cache
 
 __all__ = ["BATCH", "LONGEST", "Batch", "FastqReader", "read_pairs", "read_single"]
 

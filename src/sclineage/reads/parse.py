@@ -22,7 +22,7 @@ WIDE = 64  # bytes looked at together; that many must lie behind the text
 
 
 def _line_feeds(typingctx: Any, buffer: Any, at: Any) -> Any:
-    """Bit k says whether byte at + k of a contiguous uint8 array is a line feed, for the next 64: a few vector steps."""
+    """Bit k: byte at + k of a contiguous uint8 array is a line feed; 64 bytes in a few vector steps."""
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         lanes = ir.VectorType(ir.IntType(8), WIDE)
@@ -100,15 +100,9 @@ def _find_lines(buffer: np.ndarray, at: int, size: int, longest: int) -> tuple[i
     return head_end, bases_end, plus_end, end, FULL
 
 
-@njit(cache=True, nogil=True)
-def parse_records(buffer: np.ndarray, at: int, size: int, longest: int, name: np.ndarray, start: np.ndarray,
-                  length: np.ndarray, quality: np.ndarray, n: int, pieces: np.ndarray, codes: np.ndarray,
-                  n_at: np.ndarray) -> tuple[int, int, int]:
-    """Find whole records from `at` on and append their places from row `n` on.
-
-    The `pieces` (first base, bases) of each read are packed on the way, into codes[piece] and n_at[piece].
-    Returns the byte behind the last whole record, the rows filled, and why it stopped.
-    """
+@njit(cache=True)
+def _find_records(buffer: np.ndarray, at: int, size: int, longest: int, name: np.ndarray, start: np.ndarray,
+                  length: np.ndarray, quality: np.ndarray, n: int) -> tuple[int, int, int]:
     head, bases = 0, 0
     while n < start.size:
         if _same_shape(buffer, at, size, head, bases):
@@ -126,13 +120,33 @@ def parse_records(buffer: np.ndarray, at: int, size: int, longest: int, name: np
             if _without_return(buffer, plus_end + 1, end) - plus_end - 1 != bases:
                 return at, n, LENGTHS
             from_quality = plus_end + 1
-        first = at + head + 1
-        name[n], start[n], length[n], quality[n] = at + 1, first, bases, from_quality
-        for piece in range(pieces.shape[0]):
-            codes[piece, n], n_at[piece, n] = _pack_piece(buffer, first, bases, pieces[piece, 0], pieces[piece, 1])
+        name[n], start[n], length[n], quality[n] = at + 1, at + head + 1, bases, from_quality
         n += 1
         at = end + 1
     return at, n, FULL
+
+
+@njit(cache=True)
+def _pack_rows(buffer: np.ndarray, start: np.ndarray, length: np.ndarray, first: int, bases: int, codes: np.ndarray,
+               n_at: np.ndarray) -> None:
+    for row in range(start.size):
+        codes[row], n_at[row] = _pack_piece(buffer, start[row], length[row], first, bases)
+
+
+@njit(cache=True, nogil=True)
+def parse_records(buffer: np.ndarray, at: int, size: int, longest: int, name: np.ndarray, start: np.ndarray,
+                  length: np.ndarray, quality: np.ndarray, n: int, pieces: np.ndarray, codes: np.ndarray,
+                  n_at: np.ndarray) -> tuple[int, int, int]:
+    """Find whole records from `at` on and append their places from row `n` on.
+
+    The `pieces` (first base, bases) of each read are packed while the text is in the cache, into codes[piece] and
+    n_at[piece]. Returns the byte behind the last whole record, the rows filled, and why it stopped.
+    """
+    at, stop, why = _find_records(buffer, at, size, longest, name, start, length, quality, n)
+    for piece in range(pieces.shape[0]):
+        _pack_rows(buffer, start[n:stop], length[n:stop], pieces[piece, 0], pieces[piece, 1], codes[piece, n:stop],
+                   n_at[piece, n:stop])
+    return at, stop, why
 
 
 @njit(cache=True, nogil=True)
