@@ -393,6 +393,20 @@ def test_calibrated_posterior_is_true(inflation: float, junk: float) -> None:
     assert wrong[0] < wrong[1] / 5
 
 
+def test_a_barcode_seen_once_weighs_what_ambient_ones_do() -> None:
+    """Ambient reads on any barcode, 200 cells: reads to come of a barcode are what its class gives, not what it gave."""
+    rng = np.random.default_rng(23)
+    built = build(sorted(products(rng, [(300, 700)], 7, 9)))
+    rates = np.full(built.n, 0.05)
+    rates[rng.choice(built.n, 200, replace=False)] = 300.0
+    counts = rng.poisson(rates).astype(np.int32)
+    weights = matching.barcode_weights(counts, built, 0.0, "cpu")
+    for reads in (0, 1):
+        assert 0.04 < weights[counts == reads].mean() < 0.11
+    assert np.array_equal(weights[counts > 40], counts[counts > 40])
+    assert abs(weights.sum(dtype=np.float64) / rates.sum() - 1.0) < 0.03
+
+
 # --- real lists ------------------------------------------------------------------------------------------------------
 def packed(listed: oracle.Factored) -> np.ndarray:
     """Packed barcodes in the order of the rows."""

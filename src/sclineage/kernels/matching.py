@@ -74,6 +74,11 @@ def _there(array: np.ndarray | None, device: Place) -> Any:
 
 # --- the calibrated policy -------------------------------------------------------------------------------------------
 _PRIOR_BASES = 1000.0  # bases that the nominal error rate of a quality counts for
+_FEW = 32  # exact reads up to which a barcode's weight is what is expected of one with as many
+_RATES = np.geomspace(1e-6, 4 * _FEW, 160)  # expected reads of a barcode, the grid of the mixture
+_EM_STEPS = 1000
+_ROWS = 4096  # barcodes weighed at a time
+_CLEAN = 0.02  # misreads up to which a barcode tells of the mixture
 _MASS_BINS = 64  # bins per factor of two of the likelihood ratio
 _MIN_WEIGHT = 1e-6
 _NO_MASS = np.iinfo(np.int64).min
@@ -122,15 +127,54 @@ class ErrorTally:
         return rates, float(self.wrong.sum() * scale / max(self.bases.sum(), 1))
 
 
+def _log_poisson(reads: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """Log chance of these reads at these rates, but for a term of the reads alone; (reads, rates)."""
+    out: np.ndarray = reads[:, None] * np.log(rates) - rates
+    return out - out.max(1, keepdims=True)
+
+
+def rate_shares(barcodes: np.ndarray) -> np.ndarray:
+    """Share of the barcodes at each of `_RATES`, float64, by EM on the number of barcodes with 0, 1, 2 ... exact reads.
+
+    The maximum-likelihood mixture of Poisson laws (Kiefer and Wolfowitz): ambient barcodes and cells find themselves.
+    """
+    given = np.exp(_log_poisson(np.arange(float(barcodes.size)), _RATES[None]))
+    share = np.full(_RATES.size, 1.0 / _RATES.size)
+    for _ in range(_EM_STEPS):
+        joint = given * share
+        share = (joint * (barcodes / joint.sum(1))[:, None]).sum(0) / barcodes.sum()
+    return share
+
+
+def _expected(reads: np.ndarray, misread: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Own reads to be expected of barcodes with these exact reads, of which so many are expected to be misreads."""
+    out = np.empty(reads.size)
+    for k in range(0, reads.size, _ROWS):
+        part = slice(k, k + _ROWS)
+        weight = np.exp(_log_poisson(reads[part].astype(np.float64), _RATES + misread[part, None])) * share
+        out[part] = (weight * _RATES).sum(1) / np.maximum(weight.sum(1), np.finfo(np.float64).tiny)
+    return out
+
+
 def barcode_weights(counts: np.ndarray, whitelist: Whitelist, rate: float, device: Place) -> np.ndarray:
-    """Reads of each barcode, float32: exact counts less misreads of neighbours, plus the weight of one never seen."""
+    """Reads each barcode is expected to give, float32.
+
+    Of a barcode with many exact reads these, less the misreads of its neighbours. Of one with few or none what the
+    whole library lets expect of it (empirical Bayes): one seen once may well be ambient, and is then hardly ever seen.
+    """
     seen = np.flatnonzero(counts > 0)
-    near = spill(seen, whitelist, counts=_there(counts, device), device=device)
-    own = np.maximum(counts[seen] - _backend.to_host(near) * (rate / 3.0), 0.0)
-    unseen = own[counts[seen] == 1].sum() / max(whitelist.n - seen.size, 1)
-    weights = np.full(whitelist.n, max(unseen, _MIN_WEIGHT), np.float64)
-    weights[seen] += own
-    return weights.astype(np.float32)
+    reads, near = counts[seen], _backend.to_host(spill(seen, whitelist, counts=_there(counts, device), device=device))
+    clean = reads[(near * (rate / 3.0) < _CLEAN) & (reads < 2 * _FEW)]
+    barcodes = np.bincount(clean, minlength=2 * _FEW)
+    barcodes[0] = whitelist.n - seen.size
+    share = rate_shares(barcodes) if barcodes.any() else np.full(_RATES.size, 1.0 / _RATES.size)
+    own = np.maximum(reads - near * (rate / 3.0), 0.0)
+    few = np.flatnonzero(reads <= _FEW)
+    kinds, kind = np.unique(near[few] * (_FEW + 1) + reads[few], return_inverse=True)
+    own[few] = _expected(kinds % (_FEW + 1), kinds // (_FEW + 1) * (rate / 3.0), share)[kind]
+    weights = np.full(whitelist.n, _expected(np.zeros(1), np.zeros(1), share)[0], np.float64)
+    weights[seen] = own
+    return np.maximum(weights, _MIN_WEIGHT).astype(np.float32)
 
 
 def ratio_bins(mass: np.ndarray, scale: np.ndarray, weight: float, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -168,9 +212,9 @@ def calibrate(codes: Any, n_at: Any, exact: Any, qualities: Any | None, whitelis
     mismatches, each with (reads of the barcode) * product of e / 3 / (1 - e) over the mismatches, and junk, uniform
     over sequences. Everything is fitted from the library: e by quality byte from the bases corrected under
     ``cellranger`` (shrunk to the nominal rate with the weight of 1,000 bases), the reads of a barcode from its exact
-    reads less the misreads its neighbours must have left there, barcodes never seen from the number seen once (Good
-    and Turing), the share of junk by EM. No named peer has this policy; its posterior is meant to be true: of the
-    reads at posterior p, a share p is right.
+    reads less the misreads its neighbours must have left there (if few, by empirical Bayes: `barcode_weights`), the
+    share of junk by EM. No named peer has this policy; its posterior is meant to be true: of the reads at posterior p,
+    a share p is right.
 
     Parameters
     ----------
