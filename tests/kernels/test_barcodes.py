@@ -394,7 +394,7 @@ def test_calibrated_posterior_is_true(inflation: float, junk: float) -> None:
 
 
 def test_a_barcode_seen_once_weighs_what_ambient_ones_do() -> None:
-    """Ambient reads on any barcode, 200 cells: reads to come of a barcode are what its class gives, not what it gave."""
+    """Ambient reads on any barcode, 200 cells: a barcode weighs what its class gives, not what it gave itself."""
     rng = np.random.default_rng(23)
     built = build(sorted(products(rng, [(300, 700)], 7, 9)))
     rates = np.full(built.n, 0.05)
