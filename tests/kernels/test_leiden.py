@@ -152,6 +152,21 @@ def test_no_edges_no_vertices_loops_and_zeros(backend: str) -> None:
     assert leiden.modularity(sparse.csr_matrix((3, 3)), [0, 1, 2]) == 0.0
 
 
+@pytest.mark.parametrize("loops", [False, True])
+def test_the_order_within_rows_does_not_matter(backend: str, loops: bool) -> None:
+    graph = blocks(150, seed=3)
+    if loops:
+        graph = sparse.csr_matrix(graph + sparse.diags_array(np.arange(150.0) % 3))
+    turned = graph.copy()
+    for v in range(graph.shape[0]):
+        row = slice(graph.indptr[v], graph.indptr[v + 1])
+        turned.indices[row], turned.data[row] = graph.indices[row][::-1].copy(), graph.data[row][::-1].copy()
+    turned.has_sorted_indices = False
+    given = turned.indices.copy()
+    assert np.array_equal(leiden.leiden(graph, device=backend), leiden.leiden(turned, device=backend))
+    assert np.array_equal(turned.indices, given)
+
+
 @pytest.mark.parametrize(("matrix", "arguments", "words"), [
     (np.zeros((2, 3)), {}, "square"), (np.array([[0, 1], [2, 0]]), {}, "not symmetric"),
     (np.array([[0, 1], [0, 0]]), {}, "not symmetric"), (np.array([[0, -1.0], [-1.0, 0]]), {}, "negative"),

@@ -48,12 +48,23 @@ def whole(matrix: Any, bits: int) -> tuple[Any, Any, Any, Any] | None:
         return None
     indptr, indices = _backend.to_device(matrix.indptr).astype(np.int64), _backend.to_device(matrix.indices)
     indices = indices.astype(np.int32, copy=False)
+    if not matrix.has_sorted_indices:
+        indices, data = _in_order(indptr, indices, data)
     scale = 2.0 ** (bits - np.ceil(np.log2(float(data.max()))))
     weights, degree, sums = (xp.zeros(size, dtype=t) for size, t in ((data.size, np.int64), (n, np.int64),
                                                                      (3, np.uint64)))
     _launch("whole", n, indptr, indices, data.astype(np.float64), np.int64(n), np.float64(scale), weights, degree, sums)
     disorder, straight, turned = _backend.to_host(sums).tolist()
     return None if disorder or straight != turned else (indptr, indices, weights, degree)
+
+
+def _in_order(indptr: Any, indices: Any, data: Any) -> tuple[Any, Any]:
+    """Columns of every row in rising order, with their weights; a loop leaves its row, and `whole` sees disorder."""
+    xp, n = _backend.cupy(), indptr.size - 1
+    keys = xp.empty(indices.size, dtype=np.int64)
+    _launch("edge_keys", n, indptr, indices, own_labels(n), np.int64(n), np.int64(n), keys)
+    order = xp.argsort(keys)
+    return indices[order], data[order]
 
 
 def move(indptr: Any, indices: Any, weights: Any, comm: Any, volume: Any, degree: Any, scale: float, batches: int,
