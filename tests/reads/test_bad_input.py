@@ -201,7 +201,9 @@ def test_interrupted(made: Made, tmp_path: Path) -> None:
     for mate in (1, 2):
         members = (made.folder / f"L1_R{mate}.fastq.gz").read_bytes() * 500  # more than is read before the signal
         change |= replaced(made, tmp_path, mate, members, f"{mate}.fq.gz")
-    process = child(arguments(made, tmp_path / "out", **change), tmp_path)
+    # a shell's background job ignores the signal, and so would its children
+    process = child(arguments(made, tmp_path / "out", **change), tmp_path,
+                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob(".out.*")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
