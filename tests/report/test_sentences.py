@@ -186,8 +186,8 @@ def test_distinctness_without_data_says_so() -> None:
 
 def test_virus_overview_names_every_population() -> None:
     [said] = sentences.virus_overview(_schema.conform(b.virus([s[0] for s in b.SAMPLES]), "virus"))
-    assert said == ("EBV transcripts: above ambient in malignant cells; not above ambient in CAR-T cells; not assessed "
-                    "in other T cells and other cells.")
+    assert said == ("EBV transcripts: above ambient in malignant cells (142 of 300); not above ambient in CAR-T cells; "
+                    "not assessed in other T cells and other cells.")
 
 
 def test_pairs_without_data_are_silent() -> None:

@@ -191,10 +191,17 @@ def virus_overview(rows: pd.DataFrame) -> list[str]:
             part = [r for r in mine if r["population"] == population]
             said = "not assessed" if not any(map(virus_assessed, part)) else (
                 "above ambient" if any(map(virus_found, part)) else "not above ambient")
-            states[said].append(plain(population) + (" cells" if population == "malignant" else ""))
+            cells = plain(population) + (" cells" if population == "malignant" else "")
+            states[said].append(f"{cells} ({_positive_of(part)})" if said == "above ambient" else cells)
         told = [f"{state} in {f.listing(who)}" for state, who in states.items() if who]
         out.append(f"{name} transcripts: {'; '.join(told)}.")
     return out
+
+
+def _positive_of(part: list[Row]) -> str:
+    """Cells above ambient, of those that were looked at: one cell in a thousand is often a doublet."""
+    k, n = (sum(int(r[c]) for r in part if virus_assessed(r)) for c in ("n_positive", "n_cells"))
+    return f"{f.count(k)} of {f.count(n)}"
 
 
 VIRAL_POPULATIONS = ("malignant", "CAR-T", "other_T", "other")
