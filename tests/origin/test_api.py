@@ -166,7 +166,9 @@ def test_distinct_lists_pairs_and_claims_what_the_receptor_shows():
     assert set(found["shared_ancestor"]) == {"not_assessed"}
     assert (found["level"] == "").all()
     t_cells = (found[["population_a", "population_b"]] != "other").all(axis=1)
-    assert set(found.loc[t_cells, "same_t_cell"]) == {"no"}  # T, and C, are in no other population
+    open_ = (found["population_a"] == "malignant") & (found["population_b"] == "CAR-T")  # CAR of T open
+    assert set(found.loc[t_cells & ~open_, "same_t_cell"]) == {"no"}  # T, and C, are in no other population
+    assert found.loc[open_, ["same_t_cell", "flags"]].to_numpy().tolist() == [["not_assessed", "vector_not_excluded"]]
     assert set(found.loc[~t_cells, "same_t_cell"]) | set(found.loc[~t_cells, "flags"]) == {"not_assessed"}
     assert found.loc[~t_cells, "llr"].isna().all()
     assert (found.loc[t_cells, "llr"] < -2).all()

@@ -221,6 +221,16 @@ def test_sites_that_are_not_listed_are_inherited_and_too_few_to_count():
     assert "somatic" not in pair(data).index
 
 
+@pytest.mark.parametrize("verdict", ["CAR_positive", "CAR_mixed", "CAR_present", "indeterminate"])
+def test_another_receptor_denies_nothing_where_the_tumour_may_carry_the_vector(verdict):
+    data = index_case()
+    car = access.store(data)["tables"]["car_clones"]
+    car["car_verdict"] = verdict
+    distinct(data, drivers=DRIVERS)
+    found = pair(data).loc["all"]
+    assert (found["same_t_cell"], found["flags"]) == ("not_assessed", "vector_not_excluded")
+
+
 def test_a_car_free_sister_of_a_car_clone_is_the_same_t_cell():
     data = index_case()
     carrying = (access.text(data, "population") == "CAR-T") & np.char.startswith(

@@ -264,4 +264,6 @@ def distinctness(row: Row) -> str:
     deepest = f" (deepest level that is sure: {row['level']}, {f.chance(row['p_level'])})" if sure else ""
     text = head + older.get(str(row["shared_ancestor"]), "; an older shared ancestor is not assessed") + deepest + "."
     vector = {"yes": f" {capital(a)} carry the vector.", "not_detected": f" In {a} no vector was detected."}
-    return text + vector.get(str(row.get("vector_in_a")), "")
+    may = f" {capital(a)} may be CAR-T cells themselves: that the others show another receptor does not tell."
+    return text + vector.get(str(row.get("vector_in_a")), "") + (
+        may if "vector_not_excluded" in f.words(row.get("flags")) else "")
