@@ -161,7 +161,8 @@ def _rows(seen: _Evidence, a: str, b: str, prior: Sequence[float] | None) -> pd.
     together = {"line": "all", "llr": _same_t_cell(said, lines, prior), "level": said.level, "p_level": said.p_level,
                 "n_informative_a": int((seen.informative & seen.among(a)).sum()),
                 "n_informative_b": int((seen.informative & seen.among(b)).sum()), "flags": ";".join(flags),
-                "same_t_cell": "not_assessed" if open_ else said.same_t_cell, "shared_ancestor": said.shared_ancestor, "vector_in_a": has,
+                "same_t_cell": "not_assessed" if open_ else said.same_t_cell,
+                "shared_ancestor": said.shared_ancestor, "vector_in_a": has,
                 **{f"p_{name.lower()}": p if "not_assessed" not in flags else np.nan
                    for name, p in zip(LEVELS, said.posterior, strict=True)}}
     single = [{"line": x.name, "llr": x.llr, "n_informative_a": x.n_a, "n_informative_b": x.n_b,
