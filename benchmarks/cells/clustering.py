@@ -7,8 +7,9 @@
 - Q: modularity, mean (least to largest) over the seeds; s: median CPU seconds, the making of the graph included;
 - ARI: mean adjusted Rand index between the seeds' partitions and igraph's of the same number of rounds;
 - parts: communities that are not connected, over all seeds;
-- same TRBV: share of a T cell's neighbours with its TRBV, with the receptor genes kept out of the variable genes and
-  with them in, and the share expected by chance.
+- components: those from exact products beside arpack's, see `benchmarks.cells.components.agreement`.
+
+What neighbours show of the receptor stands in ``benchmarks.cells.receptors``.
 
 ``--data`` names the folder of public data (default: SCLINEAGE_DATA), ``--bal`` the folder ``liao-2019-covid19`` of
 scirpy's source distribution; without them only simulated data are used. Every table is stored when it is made, and
@@ -34,8 +35,13 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from benchmarks._runner import RESULTS, machine
+from benchmarks.cells.components import agreement, scanpy_components
+from benchmarks.cells.public import load
+from benchmarks.kernels.gram import expression as simulated
 from benchmarks.kernels.knn import K, scores
 from benchmarks.kernels.leiden import igraph_labels
+from sclineage.cells import genes
+from sclineage.cells.components import components
 from sclineage.kernels import graphs, knn, leiden
 
 NAME = "cells.clustering"
@@ -97,61 +103,16 @@ def partitions(graph: sparse.csr_matrix, seeds: Sequence[int]) -> Iterator[dict[
                    "clusters": statistics.median(int(found.max()) + 1 for found in labels)}
 
 
-def libraries(folder: Path) -> list[tuple[Path, Path]]:
-    """Matrices and contigs of a folder that belong together: 10x names, joined by the sample's name."""
-    contigs = {_sample(p): p for p in sorted(folder.rglob("*filtered_contig_annotations.csv.gz"))}
-    matrices = {_sample(p): p for p in sorted(folder.rglob("*filtered_feature_bc_matrix.h5"))}
-    return [(matrices[name], contigs[name]) for name in sorted(matrices.keys() & contigs.keys())]
-
-
-def _sample(path: Path) -> str:
-    """CARPALL: up to the first dot; GEO: between the accession and the words of 10x."""
-    stem = path.name.split("filtered_")[0].rstrip("._")
-    return stem.split("_", 1)[1] if stem.startswith("GSM") else stem
-
-
-def receptors(folder: Path) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
-    """Scores with the receptor genes out and in, and how many neighbours share the TRBV."""
-    import pandas as pd
+def expression(folder: Path) -> sparse.csr_matrix:
+    """Log expression of the variable genes of public cells, receptor genes left out."""
     import scanpy as sc
 
-    from sclineage.cells import genes
-
-    parts, calls = [], []
-    for matrix, table_ in libraries(folder):
-        part = sc.read_10x_h5(matrix)
-        part.var_names_make_unique()
-        contigs = pd.read_csv(table_)
-        beta = contigs[contigs["chain"] == "TRB"].drop_duplicates("barcode").set_index("barcode")["v_gene"]
-        calls.append(beta.reindex(part.obs_names).astype(object).to_numpy())
-        parts.append(part)
-    if any(list(p.var_names) != list(parts[0].var_names) for p in parts):
-        raise ValueError(f"{folder}: matrices with different genes")
-    data = sc.AnnData(sparse.vstack([p.X for p in parts]).tocsr(), var=parts[0].var[[]])
-    data.obs["trbv"] = np.concatenate(calls)
-    data = data[np.asarray((data.X > 0).sum(axis=1)).ravel() >= 200].copy()
+    data = load(folder)
     sc.pp.normalize_total(data, target_sum=1e4)
     sc.pp.log1p(data)
-    points, rows = {}, []
-    for name, kept in (("receptor genes out", ~genes.masked(data.var_names)), ("receptor genes in", slice(None))):
-        work = data[:, kept].copy()
-        sc.pp.highly_variable_genes(work, n_top_genes=2000)
-        work = work[:, work.var["highly_variable"]].copy()
-        sc.pp.scale(work, max_value=10)
-        sc.pp.pca(work, n_comps=50)
-        points[name] = np.asarray(work.obsm["X_pca"], dtype=np.float32)
-        rows.append({"variable genes": name, "receptor genes among them": int(genes.masked(work.var_names).sum()),
-                     **_shared(points[name], data.obs["trbv"])})
-    return points, rows
-
-
-def _shared(points: np.ndarray, trbv: Any) -> dict[str, float]:
-    cells = np.flatnonzero(trbv.notna())
-    names = trbv.iloc[cells].to_numpy()
-    indices = knn.nearest(points[cells], K, device="cpu")[0]
-    shares = np.unique(names, return_counts=True)[1] / len(names)
-    return {"same TRBV": float((names[indices[:, 1:]] == names[:, None]).mean()), "chance": float((shares**2).sum()),
-            "cells": len(cells)}
+    data = data[:, ~genes.masked(data.var_names, extra=["CAT_scFv"])].copy()
+    sc.pp.highly_variable_genes(data, n_top_genes=2000)
+    return sparse.csr_matrix(data[:, data.var["highly_variable"]].X)
 
 
 def published() -> dict[str, Any]:
@@ -174,7 +135,7 @@ def table(record: dict[str, Any]) -> str:
         lines += [f"## {name}", ""]
         for rows in part:
             lines += ["| " + " | ".join(rows[0]) + " |", "| --- " * len(rows[0]) + "|"]
-            lines += ["| " + " | ".join(f"{v:.5f}" if isinstance(v, float) else str(v) for v in row.values()) + " |"
+            lines += ["| " + " | ".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in row.values()) + " |"
                       for row in rows]
             lines.append("")
     return "\n".join(lines)
@@ -222,12 +183,18 @@ def jobs(given: argparse.Namespace, seeds: Sequence[int]) -> dict[str, Callable[
                                                  lambda: [[published()]]}
     folders = {"CAR-T cells (CARPALL)": Path(given.data) / "carpall-cart-gex-vdj"} if given.data else {}
     for name, folder in (folders | ({"lavage cells (Liao 2019)": given.bal} if given.bal else {})).items():
-        of_folder = cache(lambda folder=folder: receptors(folder))
-        found[f"{name}: neighbours that share the TRBV"] = lambda of=of_folder: [of()[1]]
-        found[name] = of_points(lambda of=of_folder: of()[0]["receptor genes out"])
+        of_folder = cache(lambda folder=folder: expression(folder))
+        found[f"{name}: components"] = lambda of=of_folder: [[beside_arpack(of())]]
+        found[name] = of_points(lambda of=of_folder: components(of(), 50, device="cpu").scores)
     for n in (int(n) for n in given.sizes.split(",") if n):
+        found[f"simulated, {n:,} cells: components"] = lambda n=n: [[beside_arpack(simulated(n))]]
         found[f"simulated, {n:,} cells"] = of_points(lambda n=n: scores(n))
     return found
+
+
+def beside_arpack(x: sparse.csr_matrix) -> dict[str, float]:
+    """Components from exact products and arpack's."""
+    return agreement(components(x, 50, device="cpu"), scanpy_components(x))
 
 
 def store(record: dict[str, Any], out: Path) -> None:

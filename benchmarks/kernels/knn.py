@@ -75,14 +75,14 @@ def _arrays(result: tuple[np.ndarray, np.ndarray]) -> Mapping[str, np.ndarray]:
 def cases(*, tiny: bool) -> list[Case]:
     """The CPU at sizes it is used for, the device up to a million."""
     out = []
-    for n in (1000,) if tiny else (10_000, 100_000, 1_000_000):
+    for n in (1000,) if tiny else (10_000, 50_000, 100_000, 1_000_000):
         numba = Contender("sclineage numba", _ours("cpu"))
         cuda = Contender("sclineage cuda", _ours("cuda"), device="cuda")
         peers = [peer("pynndescent", "pynndescent", _pynndescent)]
         if n <= 10_000:
             peers.append(peer("scikit-learn", "sklearn", _sklearn))
-        contenders = [cuda] if n > 100_000 else [numba, *peers] if n == 10_000 else [numba, cuda, *peers]
-        if n >= 100_000:
+        contenders = [cuda] if n > 100_000 else [numba, *peers] if n in (10_000, 50_000) else [numba, cuda, *peers]
+        if n >= 50_000:
             contenders = [replace(c, warm=1) for c in contenders]
         name = f"{n:,} points x {DIMENSIONS}, k = {K}"
         out.append(Case(name, "points", n, lambda n=n: scores(n), contenders, _arrays, _same))

@@ -91,7 +91,9 @@ CELLS = [
     _c("mito_share", "float", "share of UMIs from mitochondrial genes"),
     _c("doublet_score", "float", "scanpy scrublet score of the sample; missing when it could not be computed"),
     _c("subset", "str", "light annotation from marker genes: CD4_T, CD8_T, T, NK, B, myeloid, other"),
+    _c("subset_state", "str", "light annotation beside the subset: cycling, regulatory, or empty"),
     _c("cluster", "str", "Leiden cluster"),
+    _c("cluster_stability", "float", "pairs of cells of the cluster that other seeds keep together, too; 0 to 1"),
     _c("excluded_reason", "str", "why the cell does not count in clone statistics; empty when it counts"),
 ]
 

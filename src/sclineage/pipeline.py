@@ -25,6 +25,7 @@ from .patient import access
 from .patient.access import Data
 
 KERNELS = ("evidence", "knn", "leiden")  # a device that one of them lacks is refused before anything is read
+SEEDS = 5  # partitions whose agreement tells how stable a cluster is
 WORK = ".sclineage"  # checkpoints and unfinished output, inside the output folder
 Say = Callable[[str], None]
 
@@ -180,7 +181,8 @@ class _Patient:
         return data
 
     def _cells(self, data: Data) -> Data:
-        from .cells.api import annotate, cluster, embed, neighbors, umap
+        from .cells.annotate_api import annotate
+        from .cells.api import cluster, embed, neighbors, umap
         from .patient.api import qc
 
         config = self.options.config
@@ -190,9 +192,10 @@ class _Patient:
         if gex is not None and gex.n_obs >= 3:
             embed(gex, rng=self.options.seed)
             neighbors(gex, device=settings.device)
-            cluster(gex, rng=self.options.seed, key_added="cluster", device=settings.device)
+            cluster(gex, rng=self.options.seed, n_seeds=SEEDS, key_added="cluster", device=settings.device)
             umap(gex, rng=self.options.seed)
-            access.put(data, {"cluster": gex.obs["cluster"].astype(str).reindex(data.obs_names).fillna("").to_numpy()})
+            of_cells = gex.obs[["cluster", "cluster_stability"]].astype({"cluster": str}).reindex(data.obs_names)
+            access.put(data, of_cells.fillna({"cluster": ""}))
         return data
 
     def _clones(self, data: Data) -> Data:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sclineage.cells.genes import masked
-from sclineage.cells.subsets import MARKERS, SUBSETS, subsets
+from sclineage.cells.subsets import MARKERS, STATES, SUBSETS, states, subsets
 
 
 def test_what_tells_clones_and_vectors_is_masked() -> None:
@@ -17,6 +17,7 @@ def test_what_tells_clones_and_vectors_is_masked() -> None:
     kept = ["TRADD", "TRAF1", "TRDN", "TRDMT1", "IGHMBP2", "IGF1", "RPS6KA1", "MTOR", "CD3D", "TRAT1", "IGLL5"]
     assert [n for n, m in zip(out, masked(out, extra=["CAR1"]), strict=True) if not m] == []
     assert [n for n, m in zip(kept, masked(kept), strict=True) if m] == []
+    assert masked(["XIST", "MKI67", "HSPA1A"], groups=("sex", "cycle")).tolist() == [True, True, False]
 
 
 def one(receptor: bool = False, car: int = 0, **umi: int) -> str:
@@ -37,3 +38,15 @@ def one(receptor: bool = False, car: int = 0, **umi: int) -> str:
 ])
 def test_subset_rules(cell: dict[str, int], word: str) -> None:
     assert one(**cell) == word and word in SUBSETS
+
+
+@pytest.mark.parametrize(("subset", "umi", "word"), [
+    ("CD8_T", {"cycling": 3}, "cycling"), ("B", {"cycling": 3}, "cycling"), ("CD4_T", {"cycling": 2}, ""),
+    ("CD4_T", {"foxp3": 1, "regulatory": 2}, "regulatory"), ("T", {"foxp3": 2, "regulatory": 5}, "regulatory"),
+    ("CD4_T", {"foxp3": 3, "regulatory": 1}, ""), ("CD4_T", {"regulatory": 9}, ""),
+    ("CD8_T", {"foxp3": 1, "regulatory": 2}, ""), ("myeloid", {"foxp3": 1, "regulatory": 4}, ""),
+    ("CD4_T", {"foxp3": 1, "regulatory": 2, "cycling": 5}, "cycling"),
+])
+def test_state_rules(subset: str, umi: dict[str, int], word: str) -> None:
+    values = {group: np.array([umi.get(group, 0)]) for group in (*MARKERS, *STATES)}
+    assert states(values, subset=np.array([subset], dtype=object))[0] == word

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sclineage.cells.api import annotate
+from sclineage.cells.annotate_api import annotate
 from sclineage.patient.api import read_patient
 from tests.patient.synthetic import sheet
 

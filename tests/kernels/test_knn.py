@@ -79,11 +79,50 @@ def test_order_of_the_points_does_not_matter(backend: str) -> None:
     assert np.array_equal(straight[0][order], order[mixed[0]])  # no ties here
 
 
+@pytest.mark.parametrize(("n", "d", "k", "groups"), [(50, 4, 3, 3), (300, 10, 4, 2), (700, 20, 3, 5), (9, 2, 6, 4),
+                                                     (400, 6, 1, 3)])
+def test_quotas_equal_the_oracle(backend: str, n: int, d: int, k: int, groups: int) -> None:
+    points, rng = cells(n, d, seed=n), np.random.default_rng(n)
+    labels = rng.choice(groups, n, p=rng.dirichlet(np.ones(groups))) * 3 - 1  # of unequal sizes, any numbers
+    got = knn.nearest(points, k, groups=labels, device=backend)
+    assert got[0].shape[1] == sum(min(k, c) for c in np.unique(labels, return_counts=True)[1])
+    assert same(got, oracle.nearest_of_each(points, k, labels.tolist()))
+
+
+def test_quotas_reach_into_groups_that_lie_far_away(backend: str) -> None:
+    points = cells(600, 8, seed=4)
+    labels = np.arange(600) % 3
+    points[labels == 2] += 40
+    expected = oracle.nearest_of_each(points, 3, labels.tolist())
+    assert same(knn.nearest(points, 3, groups=labels, device=backend), expected)
+
+
+@settings(max_examples=25, **COMMON)
+@given(grid=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 2)), min_size=1, max_size=14),
+       k=st.integers(1, 5))
+def test_quotas_have_the_same_ties(backend: str, grid: list[tuple[int, int, int]], k: int) -> None:
+    points, labels = np.array([g[:2] for g in grid], dtype=float), np.array([g[2] for g in grid])
+    k = min(k, len(points))
+    assert same(knn.nearest(points, k, groups=labels, device=backend),
+                oracle.nearest_of_each(points, k, labels.tolist()))
+
+
+def test_one_group_is_no_group(backend: str) -> None:
+    points = cells(200, 5)
+    one = knn.nearest(points, 6, groups=np.full(200, 7), device=backend)
+    assert all(np.array_equal(a, b) for a, b in zip(one, knn.nearest(points, 6, device=backend), strict=True))
+
+
+def test_groups_of_another_length_are_refused() -> None:
+    with pytest.raises(InputError, match=r"found int64 of shape \(2,\); give 3 whole numbers"):
+        knn.nearest(np.zeros((3, 2)), 1, groups=np.array([0, 1]))
+
+
 def test_most_points_are_certified_by_the_fast_search() -> None:
     points = cells(2000, 50, seed=7).astype(np.float64)
-    tree = knn_tree.build(np, points)
+    tree = knn_tree.build(np, points, [np.arange(2000)])
     rows, bound = np.full((2000, 22), -1, dtype=np.int32), np.empty(2000, dtype=np.float32)
-    knn._search_cpu(tree, rows, bound)
+    knn._search_cpu(tree, 0, rows, bound)
     indices, squares = np.empty((2000, 15), dtype=np.int32), np.empty((2000, 15))
     knn_cpu.rerank(points, tree.order, rows, indices, squares)
     assert knn._certified(tree, bound, squares[tree.order, -1], 50).mean() > 0.999
@@ -92,9 +131,9 @@ def test_most_points_are_certified_by_the_fast_search() -> None:
 def test_a_row_that_lost_a_neighbour_is_never_certified() -> None:
     """The bound of the search is the proof: lowered to what a lossy search would report, it refuses."""
     points = cells(600, 10, seed=2).astype(np.float64)
-    tree = knn_tree.build(np, points)
+    tree = knn_tree.build(np, points, [np.arange(600)])
     rows, bound = np.full((600, 12), -1, dtype=np.int32), np.empty(600, dtype=np.float32)
-    knn._search_cpu(tree, rows, bound)
+    knn._search_cpu(tree, 0, rows, bound)
     ends = zip(tree.order, tree.order[rows[:, 2]], strict=True)
     lost = 0.5 * tree.scale**2 * np.array([oracle.squared(points[i], points[j]) for i, j in ends])
     rows[:, 2] = -1

@@ -15,6 +15,11 @@ MARKERS: dict[str, tuple[str, ...]] = {
     "cd4": ("CD4",),
     "cd8": ("CD8A", "CD8B"),
 }
+STATES: dict[str, tuple[str, ...]] = {
+    "cycling": ("MKI67", "TOP2A", "CDK1", "BIRC5", "TYMS", "RRM2", "UBE2C", "CCNB2"),
+    "foxp3": ("FOXP3",),
+    "regulatory": ("IL2RA", "CTLA4", "IKZF2", "TNFRSF18", "TIGIT"),
+}
 SUBSETS = ("CD4_T", "CD8_T", "T", "NK", "B", "myeloid", "other")
 
 
@@ -58,3 +63,22 @@ def subsets(umi: Mapping[str, np.ndarray], *, receptor: np.ndarray, car: np.ndar
     is_t = (t >= 2) | (car >= 1)
     return np.select([receptor, is_myeloid, is_b, is_t, is_nk], [t_kind, "myeloid", "B", t_kind, "NK"],
                      default="other").astype(object)
+
+
+def states(umi: Mapping[str, np.ndarray], *, subset: np.ndarray) -> np.ndarray:
+    """Name the state of each cell beside its subset: ``cycling``, ``regulatory`` or empty.
+
+    Parameters
+    ----------
+    umi
+        UMIs of each group of `MARKERS` and `STATES`, int64 per cell.
+    subset
+        Words of `SUBSETS`.
+
+    Returns
+    -------
+    Object array. Cycling: at least 3 UMIs of S and G2/M genes that resting cells lack. Regulatory: a T cell, not CD8_T,
+    with FOXP3 and 2 further UMIs of its fellows; FOXP3 alone is found in activated cells, and in lymphomas.
+    """
+    regulatory = np.isin(subset, ("CD4_T", "T")) & (umi["foxp3"] >= 1) & (umi["regulatory"] >= 2)
+    return np.select([umi["cycling"] >= 3, regulatory], ["cycling", "regulatory"], default="").astype(object)

@@ -107,21 +107,23 @@ __device__ void fetch(const unsigned* words, i64 start, int width, unsigned* til
     }
 }
 
-// One block per two leaves of queries, a warp per 32 of them, their coordinates in registers in half numbers. A leaf that
+// One block per two leaves of queries, a warp per 32 of them, their coordinates in registers in half numbers. It meets the
+// `count` leaves (a power of two) from `data` on, those first that differ little from `entry` of the query leaf. A leaf that
 // boxes do not exclude goes through shared memory and the tensor cores; what their product, with the most it may be wrong
 // (half numbers are off by 2^-11, sums by less than 2^-14), does not exclude is scored in float32 and put into the list of
 // the query. Bytes: 128 per point and block, from L2.
 extern "C" __global__ void __launch_bounds__(BLOCK, 2) search(
     const float* __restrict__ points, const unsigned* __restrict__ query_words,
-    const unsigned* __restrict__ point_words, const i64* __restrict__ starts, i64 leaves, const float* __restrict__ low,
-    const float* __restrict__ high, const float* __restrict__ half, const float* __restrict__ head_half,
-    const float* __restrict__ reach, int* __restrict__ rows, float* __restrict__ bound) {
+    const unsigned* __restrict__ point_words, const i64* __restrict__ starts, i64 leaves, i64 data, i64 count,
+    const i64* __restrict__ entry, const float* __restrict__ low, const float* __restrict__ high,
+    const float* __restrict__ half, const float* __restrict__ head_half, const float* __restrict__ reach,
+    int* __restrict__ rows, float* __restrict__ bound) {
     __shared__ __align__(8) unsigned tile[LEAF * STRIDE];
     __shared__ unsigned needed[WARPS];
     __shared__ int farthest, queued[WARPS][QUEUE], owners[WARPS][QUEUE];
     __shared__ float scored[WARPS][QUEUE];
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = lane / 4, quarter = lane % 4;
-    i64 pair = 2 * (i64)blockIdx.x, other = pair + 1 < leaves ? pair + 1 : pair;
+    i64 pair = 2 * (i64)blockIdx.x, other = pair + 1 < leaves ? pair + 1 : pair, enter = entry[pair];
     i64 mine = pair + warp / (WARPS / 2), end = mine < leaves ? starts[mine + 1] : 0;
     i64 first = mine < leaves ? starts[mine] + warp % (WARPS / 2) * 32 : 0, at = first + lane;
     bool here = at < end;
@@ -142,14 +144,14 @@ extern "C" __global__ void __launch_bounds__(BLOCK, 2) search(
             a[r / 2][s][2 + r % 2] = words[2 * s + 1];
         }
     }
-    for (i64 base = 0; base < leaves; base += BLOCK) {
+    for (i64 base = 0; base < count; base += BLOCK) {
         if (threadIdx.x == 0) farthest = 0;
         __syncthreads();
         if (here) atomicMax(&farthest, __float_as_int(fmaxf(worst + own, 0.0f)));
         __syncthreads();
-        i64 ahead = pair ^ (base + threadIdx.x);
+        i64 ahead = data + (enter ^ (base + threadIdx.x));
         bool near = false;
-        if (base + threadIdx.x < leaves) {
+        if (base + threadIdx.x < count) {
             const float *l = low + ahead * DIMENSIONS, *h = high + ahead * DIMENSIONS;
             near = fminf(boxes_gap(low + pair * DIMENSIONS, high + pair * DIMENSIONS, l, h),
                          boxes_gap(low + other * DIMENSIONS, high + other * DIMENSIONS, l, h)) <=
@@ -160,7 +162,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK, 2) search(
         __syncthreads();
         for (int step = 0; step < BLOCK; ++step) {
             if (!(needed[step / 32] >> (step % 32) & 1)) continue;
-            i64 leaf = pair ^ (base + step), start = starts[leaf];
+            i64 leaf = data + (enter ^ (base + step)), start = starts[leaf];
             int width = (int)(starts[leaf + 1] - start);
             fetch(point_words, start, width, tile);
             __syncthreads();

@@ -2,7 +2,8 @@
 
 Contract of both devices: the squared distance of two points is the float64 sum of squared differences, coordinates in
 their order and without fused multiply-add; the neighbours of a point are itself and then the others by (squared
-distance, index). Indices and distances are bit-identical for any number of threads and on either device.
+distance, index). With groups, they are the k nearest of each group, itself one of its own. Indices and distances are
+bit-identical for any number of threads and on either device.
 
 How: float32 scores of leaves of neighbouring points, those left out that a box around a leaf, or the first
 coordinates (on the device a product in half numbers, with its largest error), show to be too far, give each point more
@@ -51,13 +52,14 @@ def _points(points: Any) -> np.ndarray:
     return given
 
 
-def _search_cpu(tree: Tree, rows: np.ndarray, bound: np.ndarray) -> None:
+def _search_cpu(tree: Tree, group: int, rows: np.ndarray, bound: np.ndarray) -> None:
     places = np.minimum(tree.starts[:-1, None] + np.arange(cpu.LEAF), tree.starts[1:, None] - 1)
     padding = np.arange(cpu.LEAF) >= np.diff(tree.starts)[:, None]
     blocks = np.ascontiguousarray(tree.points[places].transpose(0, 2, 1))
     half, head_half = (np.where(padding, np.float32(cpu.FAR), h[places]) for h in (tree.half, tree.head_half))
-    cpu.search(tree.points, tree.starts, blocks, half, head_half, tree.low, tree.high, tree.half, tree.head_half, rows,
-               bound)
+    first, last = tree.spans[group : group + 2]
+    cpu.search(tree.points, tree.starts, blocks, half, head_half, tree.low, tree.high, tree.half, tree.head_half, first,
+               last - first, knn_tree.entries(np, tree, group), rows, bound)
 
 
 def _halves(xp: Any, tree: Tree) -> tuple[Any, Any, Any]:
@@ -74,14 +76,16 @@ def _halves(xp: Any, tree: Tree) -> tuple[Any, Any, Any]:
     return queries.view(xp.uint32), points.view(xp.uint32), head_half
 
 
-def _search_cuda(tree: Tree, rows: Any, bound: Any, module: Any) -> None:
+def _search_cuda(tree: Tree, group: int, rows: Any, bound: Any) -> None:
     xp, leaves = _backend.cupy(), tree.starts.size - 1
     queries, points, head_half = _halves(xp, tree)
     places = xp.minimum(tree.starts[:-1, None] + xp.arange(cpu.LEAF), tree.starts[1:, None] - 1)
     reach = xp.sqrt(2.0 * head_half[places].max(axis=1)).astype(xp.float32)
+    first, last = tree.spans[group : group + 2]
+    module = _backend.module("knn", cuda_defines(tree.points.shape[1], rows.shape[1]))
     module.get_function("search")((-(-leaves // 2),), (_BLOCK,), (
-        tree.points, queries, points, tree.starts, np.int64(leaves), tree.low, tree.high, tree.half, head_half, reach,
-        rows, bound))
+        tree.points, queries, points, tree.starts, np.int64(leaves), np.int64(first), np.int64(last - first),
+        knn_tree.entries(xp, tree, group), tree.low, tree.high, tree.half, head_half, reach, rows, bound))
 
 
 def _certified(tree: Tree, bound: Any, last: Any, d: int) -> Any:
@@ -97,15 +101,18 @@ def _certified(tree: Tree, bound: Any, last: Any, d: int) -> Any:
     return (bound64 > 0.5 * cpu.FAR) | (0.5 * tree.scale**2 * last < safe)
 
 
-def _exact(points: np.ndarray, tree: Tree, doubtful: np.ndarray, indices: np.ndarray, squares: np.ndarray) -> None:
-    """Search the doubtful rows in float64 on the host."""
-    order, starts = _backend.to_host(tree.order), _backend.to_host(tree.starts)
+def _exact(points: np.ndarray, tree: Tree, group: int, doubtful: np.ndarray, indices: np.ndarray,
+           squares: np.ndarray) -> None:
+    """Search a group for the doubtful rows in float64 on the host."""
+    first, last = tree.spans[group : group + 2]
+    order, starts = _backend.to_host(tree.order), _backend.to_host(tree.starts[first : last + 1])
     places = np.minimum(starts[:-1, None] + np.arange(int(np.diff(starts).max())), starts[1:, None] - 1)
     low, high = (np.stack([f(points[order[p]], axis=0) for p in places]) for f in (np.min, np.max))
     cpu.scan(points, doubtful, order, starts, low, high, indices, squares)
 
 
-def nearest(points: Any, k: int, *, device: Device | None = "auto") -> tuple[np.ndarray, np.ndarray]:
+def nearest(points: Any, k: int, *, groups: Any = None,
+            device: Device | None = "auto") -> tuple[np.ndarray, np.ndarray]:
     """Exact nearest neighbours by Euclidean distance.
 
     Parameters
@@ -113,70 +120,104 @@ def nearest(points: Any, k: int, *, device: Device | None = "auto") -> tuple[np.
     points
         Finite numbers (n, d), n below 2**31.
     k
-        Neighbours per point, itself included, 1 to n.
+        Neighbours per point, itself included, 1 to n; with `groups`, neighbours in each group.
+    groups
+        int (n,), the group of each point. A group with fewer than k members gives them all.
     device
         ``auto``, ``cpu`` or ``cuda``; None takes the setting.
 
     Returns
     -------
     indices, distances
-        int32 and float64 (n, k): each point first in its own row (distance 0), then by distance, ties to the lower
-        index.
+        int32 and float64 (n, k), with `groups` (n, sum of min(k, members)): each point first in its own row (distance
+        0), then by distance, ties to the lower index.
 
     Raises
     ------
     InputError
-        If `points` are not finite numbers in two dimensions, or `k` is not in 1 to n.
+        If `points` are not finite numbers in two dimensions, `k` is not in 1 to n, or `groups` are not n numbers.
     """
     given = _points(points)
     n = len(given)
     if not (1 <= k <= n or n == k == 0):
         raise InputError("k", f"found {k}", f"give 1 to {n} neighbours")
+    members, home = _members(groups, n)
     if n == 0:
         return np.empty((0, k), dtype=np.int32), np.empty((0, k))
+    chosen = _backend.pick(device, kernel="knn")
+    xp: Any = _backend.cupy() if chosen == "cuda" else np
     with _backend.threads(None):
-        if _backend.pick(device, kernel="knn") == "cuda":
-            indices, squares = _cuda(given, k)
-        else:
-            indices, squares = _cpu(given, k)
+        there = xp.ascontiguousarray((_backend.to_device(given) if chosen == "cuda" else given).astype(np.float64))
+        tree = knn_tree.build(xp, there, members)
+        find = _find_cuda if chosen == "cuda" else _find_cpu
+        parts = [_within(given, there, tree, g, min(k, rows.size), home == g, find) for g, rows in enumerate(members)]
+    indices, squares = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+    if len(parts) > 1:
+        order = np.lexsort((indices, squares), axis=-1)
+        indices, squares = (np.take_along_axis(a, order, axis=1) for a in (indices, squares))
     return indices, np.sqrt(np.maximum(squares, 0.0))
 
 
-def _candidates(n: int, k: int) -> int:
-    return max(1, min(n - 1, k - 1 + cpu.SPARE))
+def _members(groups: Any, n: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Rows of each group, and the group of each row."""
+    if groups is None:
+        return [np.arange(n)], np.zeros(n, dtype=np.int64)
+    given = np.asarray(groups)
+    if given.shape != (n,) or given.dtype.kind not in "iu":
+        raise InputError("groups", f"found {given.dtype} of shape {given.shape}", f"give {n} whole numbers")
+    home = np.unique(given, return_inverse=True)[1].reshape(-1)
+    return [np.flatnonzero(home == g) for g in range(home.max(initial=-1) + 1)], home
 
 
-def _cpu(given: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    n, d = given.shape
-    points = np.ascontiguousarray(given, dtype=np.float64)
-    tree = knn_tree.build(np, points)
-    rows, bound = np.full((n, _candidates(n, k)), -1, dtype=np.int32), np.empty(n, dtype=np.float32)
-    _search_cpu(tree, rows, bound)
-    indices, squares = np.empty((n, k), dtype=np.int32), np.empty((n, k))
-    cpu.rerank(points, tree.order, rows, indices, squares)
-    doubtful = tree.order[~_certified(tree, bound, squares[tree.order, -1], d)]
-    if doubtful.size:
-        _exact(points, tree, doubtful, indices, squares)
-    return indices, squares
+def _within(given: np.ndarray, there: Any, tree: Tree, group: int, k: int, home: np.ndarray,
+            find: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest of a group for all points, int32 and float64 (n, k): squared distances, -1 of a point itself.
 
-
-def _cuda(given: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    xp, (n, d) = _backend.cupy(), given.shape
-    points = xp.ascontiguousarray(_backend.to_device(given).astype(np.float64))
-    tree = knn_tree.build(xp, points)
-    m = _candidates(n, k)
-    module = _backend.module("knn", cuda_defines(tree.points.shape[1], m))
-    rows, bound = xp.empty((n, m), dtype=np.int32), xp.empty(n, dtype=np.float32)
-    _search_cuda(tree, rows, bound, module)
-    indices, squares = xp.empty((n, k), dtype=np.int32), xp.empty((n, k), dtype=np.float64)
-    module.get_function("rerank")((-(-n // _THREADS),), (_THREADS,), (
-        points, tree.order, rows, np.int64(n), np.int32(d), np.int32(k), indices, squares))
-    doubtful = _backend.to_host(tree.order[~_certified(tree, bound, squares[tree.order, -1], d)])
-    indices, squares = _backend.to_host(indices), _backend.to_host(squares)
+    Every row starts with the point itself; those of other groups then lose it, so they need a place more.
+    """
+    slots, others = (k, len(given) - 1) if home.all() else (k + 1, int(home.sum()))
+    indices, squares, bound = find(there, tree, group, slots, max(1, min(others, slots - 1 + cpu.SPARE)))
+    last = squares[:, -1] if slots == k else _kept(squares, _like(squares, home), k)[:, -1]
+    safe = _certified(tree, bound, last[tree.order], given.shape[1])
+    doubtful = _backend.to_host(tree.order[~safe])
+    indices, squares = (_backend.to_host(a) for a in (indices, squares))
     if doubtful.size:
         indices, squares = np.array(indices), np.array(squares)
-        _exact(np.ascontiguousarray(given, dtype=np.float64), tree, doubtful, indices, squares)
-    return indices, squares
+        _exact(np.ascontiguousarray(given, dtype=np.float64), tree, group, doubtful, indices, squares)
+    return (indices, squares) if slots == k else (_kept(indices, home, k), _kept(squares, home, k))
+
+
+def _like(array: Any, home: np.ndarray) -> Any:
+    return home if _backend.on_host(array) else _backend.to_device(home)
+
+
+def _kept(rows: Any, home: Any, k: int) -> Any:
+    """The first k of the points of the group, the k after the first of the others."""
+    out = rows[:, 1:].copy()
+    out[home] = rows[home, :k]
+    return out
+
+
+def _find_cpu(points: np.ndarray, tree: Tree, group: int, slots: int,
+              candidates: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Best of a group by the float32 search, itself first, and the bound of each place."""
+    n = len(points)
+    rows, bound = np.full((n, candidates), -1, dtype=np.int32), np.empty(n, dtype=np.float32)
+    _search_cpu(tree, group, rows, bound)
+    indices, squares = np.empty((n, slots), dtype=np.int32), np.empty((n, slots))
+    cpu.rerank(points, tree.order, rows, indices, squares)
+    return indices, squares, bound
+
+
+def _find_cuda(points: Any, tree: Tree, group: int, slots: int, candidates: int) -> tuple[Any, Any, Any]:
+    xp, (n, d) = _backend.cupy(), points.shape
+    rows, bound = xp.empty((n, candidates), dtype=np.int32), xp.empty(n, dtype=np.float32)
+    _search_cuda(tree, group, rows, bound)
+    indices, squares = xp.empty((n, slots), dtype=np.int32), xp.empty((n, slots), dtype=np.float64)
+    module = _backend.module("knn", cuda_defines(tree.points.shape[1], candidates))
+    module.get_function("rerank")((-(-n // _THREADS),), (_THREADS,), (
+        points, tree.order, rows, np.int64(n), np.int32(d), np.int32(slots), indices, squares))
+    return indices, squares, bound
 
 
 # --- shared neighbours ------------------------------------------------------------------------------------------------

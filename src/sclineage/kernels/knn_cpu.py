@@ -81,19 +81,21 @@ def _visit(point: np.ndarray, tail: np.float32, block: np.ndarray, half: np.ndar
 
 @njit(cache=True, parallel=True)
 def search(points: np.ndarray, starts: np.ndarray, blocks: np.ndarray, half: np.ndarray, head_half: np.ndarray,
-           low: np.ndarray, high: np.ndarray, own: np.ndarray, own_head: np.ndarray, rows: np.ndarray,
-           bound: np.ndarray) -> None:
-    """Candidates of every point, leaf by leaf, from the near leaves (in the tree) to the far ones.
+           low: np.ndarray, high: np.ndarray, own: np.ndarray, own_head: np.ndarray, first: int, count: int,
+           entry: np.ndarray, rows: np.ndarray, bound: np.ndarray) -> None:
+    """Candidates of every point in `count` leaves from `first` on, from the near leaves (in the tree) to the far ones.
 
     `rows` (n, candidates) and `bound` (n,), half squared distance under which nothing was left out, are filled.
     """
     leaves, k = starts.size - 1, rows.shape[1]
     for turn in prange(leaves):
-        mine = (turn * 7919) & (leaves - 1)
+        mine = np.int64(turn)
+        if leaves % 7919 != 0:
+            mine = mine * 7919 % leaves
         begin, size = starts[mine], starts[mine + 1] - starts[mine]
         scores, room = np.full((size, k), np.float32(FAR), dtype=np.float32), np.empty(LEAF, dtype=np.float32)
-        for step in range(leaves):
-            leaf = mine ^ step
+        for step in range(count):
+            leaf = first + (entry[mine] ^ step)
             farthest = np.float32(0)
             for q in range(size):
                 farthest = max(farthest, scores[q, k - 1] + own[begin + q])

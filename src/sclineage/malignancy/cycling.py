@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..cells.genes import G2M_GENES, S_GENES
 from .background import matched
 from .lines import Line, Scores
 from .statistics import log_betabin_ratio
 from .table import Cells
 
-# Cell-cycle genes of Tirosh et al., Science 352:189 (2016); older and newer symbols of the renamed ones.
-S_GENES = (
-    "MCM5", "PCNA", "TYMS", "FEN1", "MCM2", "MCM4", "RRM1", "UNG", "GINS2", "MCM6", "CDCA7", "DTL", "PRIM1",
-    "UHRF1", "MLF1IP", "CENPU", "HELLS", "RFC2", "RPA2", "NASP", "RAD51AP1", "GMNN", "WDR76", "SLBP", "CCNE2",
-    "UBR7", "POLD3", "MSH2", "ATAD2", "RAD51", "RRM2", "CDC45", "CDC6", "EXO1", "TIPIN", "DSCC1", "BLM", "CASP8AP2",
-    "USP1", "CLSPN", "POLA1", "CHAF1B", "BRIP1", "E2F8",
-)
-G2M_GENES = (
-    "HMGB2", "CDK1", "NUSAP1", "UBE2C", "BIRC5", "TPX2", "TOP2A", "NDC80", "CKS2", "NUF2", "CKS1B", "MKI67", "TMPO",
-    "CENPF", "TACC3", "FAM64A", "PIMREG", "SMC4", "CCNB2", "CKAP2L", "CKAP2", "AURKB", "BUB1", "KIF11", "ANP32E",
-    "TUBB4B", "GTSE1", "KIF20B", "HJURP", "CDCA3", "HN1", "JPT1", "CDC20", "TTK", "CDC25C", "KIF2C", "RANGAP1",
-    "NCAPD2", "DLGAP5", "CDCA2", "CDCA8", "ECT2", "KIF23", "HMMR", "AURKA", "PSRC1", "ANLN", "LBR", "CKAP5",
-    "CENPE", "CTCF", "NEK2", "G2E3", "GAS2L3", "CBX5", "CENPA",
-)
 GENES = (*S_GENES, *G2M_GENES)
 MIN_GENES = 5
 RHO, P1, P0_MIN = 0.15, 0.25, 0.05  # quiet samples hold activated clones too
