@@ -8,7 +8,7 @@ How: on the CPU every column meets the rest of the rows that it stands in, nothi
 rows are densified to float64, in which whole numbers up to 2^53 are exact: the matrix product of a block, tensor cores
 included, has no rounding whatever its order.
 Work: half the sum of squared row lengths on the CPU, rows x columns^2 on the device. Memory beside input and output:
-20 bytes per entry of 4,096 rows on the CPU; `BLOCK_BYTES` on the device.
+20 bytes per entry of 1,024 rows on the CPU; `BLOCK_BYTES` on the device.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .._backend import Device
 from .._errors import InputError
 from . import gram_cpu as cpu
 
-ROWS = 4096  # that a pass on the CPU takes: their entries stay in the cache
+ROWS = 1024  # that a pass on the CPU takes: their entries stay in the cache
 BLOCK_BYTES = 1 << 29  # densified at once on the device
 LARGEST = 1 << 20  # of a value
 _EXACT = 1 << 53
