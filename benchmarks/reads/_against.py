@@ -27,6 +27,7 @@ from sclineage.reads.fastq import read_single
 from sclineage.reads.library import Library
 
 UMI = 12
+BATCH = 1 << 16  # reads
 Row = dict[str, Any]
 Files = tuple[Path, Path, int]
 
@@ -110,10 +111,26 @@ def from_file(path: Path, whitelist: Whitelist, umi: int) -> int:
 
 
 def correct(codes: np.ndarray, n_at: np.ndarray, quality: np.ndarray | None, whitelist: Whitelist,
-            policy: Any = "cellranger") -> tuple[np.ndarray, ...]:
-    """Both passes over packed reads."""
-    counts = np.zeros(whitelist.n, np.int32)
-    return barcodes.match_packed(codes, n_at, quality, whitelist, counts=counts, policy=policy)
+            out: tuple[np.ndarray, np.ndarray], policy: Any = "cellranger") -> None:
+    """Both passes over packed reads in batches, as ``sclineage count`` goes through them; ranks and states to `out`."""
+    counts, rest = np.zeros(whitelist.n, np.int32), [np.zeros(0, np.int64)]
+    ranks, states = out
+    states[:] = 0
+    for first in range(0, codes.size, BATCH):
+        part = slice(first, first + BATCH)
+        ranks[part] = barcodes.look_up(codes[part], n_at[part], whitelist, counts=counts)
+        rest.append(first + np.flatnonzero(ranks[part] < 0))
+    todo = np.concatenate(rest)
+    for first in range(0, todo.size, BATCH):
+        rows = todo[first : first + BATCH]
+        ranks[rows], states[rows], _, _ = barcodes.correct(
+            codes[rows], n_at[rows], None if quality is None else quality[rows], whitelist, counts=counts,
+            policy=policy)
+
+
+def room(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where `correct` writes ranks and states; there before the clock runs, as the peers' arrays are."""
+    return np.zeros(n, np.int32), np.zeros(n, np.uint8)
 
 
 def cpu_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -190,12 +207,13 @@ def against_routine(name: str, made: _library.Reads, whitelist: Whitelist, repea
     def peer() -> float:
         return cpu_seconds(lambda: search_all(codes, quality, listed, error, out))[0]
 
-    mine = correct(codes, n_at, quality, whitelist)
+    mine = room(codes.size)
+    correct(codes, n_at, quality, whitelist, mine)
     peer()
     wrong = int((mine[0] != out).sum())
     if wrong:
         raise _runner.UnequalError(f"{name}: {wrong} reads differ from the restated search")
-    our, other = turns(lambda: correct(codes, n_at, quality, whitelist), peer, repeats)
+    our, other = turns(lambda: correct(codes, n_at, quality, whitelist, mine), peer, repeats)
     return {"what": name, "peer": "STARsolo's search, restated and compiled", "reads": codes.size, "differ": wrong,
             "our_s": our, "peer_cpu_s": other, "ratio": other / our}
 
@@ -212,10 +230,11 @@ def against_bustools(name: str, made: _library.Reads, whitelist: Whitelist, fold
     got = _tools.read_bus(out)
     theirs, has = np.zeros(codes.size, np.uint64), np.zeros(codes.size, bool)
     theirs[got["ec"]], has[got["ec"]] = got["barcode"], True
-    found = correct(codes, n_at, None, whitelist, "unique")
+    found = room(codes.size)
+    correct(codes, n_at, None, whitelist, found, "unique")
     wrong = differing(found[0], theirs, has, whitelist)
     base = min((_tools.bustools_correct(tool, folder, empty, listed)[0] for _ in range(2)), key=lambda r: r.cpu)
-    our, other = turns(lambda: correct(codes, n_at, None, whitelist, "unique"),
+    our, other = turns(lambda: correct(codes, n_at, None, whitelist, found, "unique"),
                        lambda: _tools.bustools_correct(tool, folder, bus, listed)[0].cpu - base.cpu, repeats)
     return {"what": name, "peer": "bustools correct", "reads": codes.size, "differ": int(wrong.sum()),
             "corrected": int((found[1] == 1).sum()), "peer_cpu_s": other, "peer_load_cpu_s": base.cpu,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+from functools import partial
 from pathlib import Path
 
 import dnaio
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sclineage._errors import InputError
-from sclineage.reads import fastq, parse
+from sclineage.reads import fastq, parse, streams
 from tests.oracles.barcodes import pack
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -88,8 +89,8 @@ def test_the_shape_of_the_record_before_is_only_a_guess(bases: int, head: int, l
 
 @pytest.mark.parametrize("batch", [1, 7, 1000, fastq.BATCH])
 def test_equals_dnaio(batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small blocks, so that records cross them and the buffer grows."""
-    monkeypatch.setattr(fastq, "_BLOCK", 4096)
+    """Small blocks, so that records cross them."""
+    monkeypatch.setattr(fastq, "open_blocks", partial(streams.open_blocks, size=4096))
     data = text(simulated(3000), plus="+again")
     path = tmp_path / "x.fastq.gz"
     path.write_bytes(gzip.compress(data[:50_001]) + gzip.compress(data[50_001:]))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from .whitelists_cpu import RANK_BITS, RANK_MASK, find, load8, lowest_bit
+from .whitelists_cpu import RANK_BITS, RANK_MASK, find, load8, lowest_bit, prefetch
 
 NO_N, MANY_N, BAD_LETTER = -1, -2, -3  # values of n_at besides the position of a single N
 EXACT, CORRECTED, AMBIGUOUS, NONE, WITH_N = 0, 1, 2, 3, 4
 CELLRANGER, UNIQUE = 0, 1  # how `correct` weighs candidates
+TOGETHER = 64  # reads that `correct` looks at together
 N_CODE = 2  # an N packs as G, as bustools has it; the policies that know better look at n_at
 _ONE, _THREE = np.uint64(1), np.uint64(3)
 _BYTES = np.uint64(0x0101010101010101)
@@ -128,9 +129,9 @@ def substituted(code: np.uint64, shift: int, k: int) -> np.uint64:
 
 @njit(cache=True, forceinline=True)
 def _product_ranks(code: np.uint64, length: int, half: int, left: np.ndarray, right: np.ndarray,
-                   left_mask: np.ndarray, right_mask: np.ndarray, ranks: np.ndarray, positions: np.ndarray) -> int:
-    """Whitelist entries one substitution away, by position and then base; returns how many."""
-    n = 0
+                   left_mask: np.ndarray, right_mask: np.ndarray, ranks: np.ndarray, positions: np.ndarray,
+                   n: int) -> int:
+    """Whitelist entries one substitution away, by position and then base, from row n on; returns the next row."""
     right_bases = half // 2
     left_bases = length - right_bases
     high = code >> np.uint64(half)
@@ -160,11 +161,10 @@ def _product_ranks(code: np.uint64, length: int, half: int, left: np.ndarray, ri
 @njit(cache=True, forceinline=True)
 def candidates(code: np.uint64, n_at: int, length: int, half: int, left: np.ndarray, right: np.ndarray,
                left_mask: np.ndarray, right_mask: np.ndarray, keys: np.ndarray, slots: np.ndarray, bits: np.ndarray,
-               ranks: np.ndarray, positions: np.ndarray) -> int:
-    """Whitelist entries one mismatch from a read, in the order of the contract: ranks, positions, and how many."""
-    n = 0
+               ranks: np.ndarray, positions: np.ndarray, n: int) -> int:
+    """Whitelist entries one mismatch from a read, in the order of the contract, from row n on; returns the next row."""
     if n_at == NO_N and half > 0:
-        return _product_ranks(code, length, half, left, right, left_mask, right_mask, ranks, positions)
+        return _product_ranks(code, length, half, left, right, left_mask, right_mask, ranks, positions, n)
     if n_at == NO_N:
         for trial in range(3 * length):
             rank = find(substituted(code, 2 * (length - 1 - trial // 3), trial % 3), half, left, right, keys, slots,
@@ -191,6 +191,27 @@ def refused(n_at: int, n_candidates: int) -> int:
     return AMBIGUOUS if n_candidates > 0 else NONE
 
 
+@njit(cache=True, forceinline=True)
+def _candidates_of(codes: np.ndarray, n_at: np.ndarray, begin: int, size: int, length: int, half: int, left: np.ndarray,
+                   right: np.ndarray, left_mask: np.ndarray, right_mask: np.ndarray, keys: np.ndarray,
+                   slots: np.ndarray, bits: np.ndarray, counts: np.ndarray, policy: int, near: np.ndarray,
+                   where: np.ndarray, ends: np.ndarray) -> None:
+    """Candidates of a few reads, one read's behind the other's; what they need of `counts` is asked for meanwhile."""
+    end = 0
+    for j in range(size):
+        i, first = begin + j, end
+        if policy == UNIQUE and n_at[i] != NO_N:
+            near[end] = find(codes[i], half, left, right, keys, slots, bits)
+            where[end] = NO_N
+            end += 1 if near[end] >= 0 else 0
+        if end == first:
+            end = candidates(codes[i], NO_N if policy == UNIQUE else n_at[i], length, half, left, right, left_mask,
+                             right_mask, keys, slots, bits, near, where, end)
+        for k in range(first, end if policy == CELLRANGER and end > first + 1 else first):
+            prefetch(counts, near[k])
+        ends[j] = end
+
+
 @njit(cache=True, parallel=True)
 def correct(codes: np.ndarray, n_at: np.ndarray, qualities: np.ndarray, length: int, half: int, left: np.ndarray,
             right: np.ndarray, left_mask: np.ndarray, right_mask: np.ndarray, keys: np.ndarray, slots: np.ndarray,
@@ -199,31 +220,31 @@ def correct(codes: np.ndarray, n_at: np.ndarray, qualities: np.ndarray, length: 
     """Correct reads that are not on the list; `qualities` with one row serves all reads."""
     step = 0 if qualities.shape[0] == 1 else 1
     for part in prange(-(-codes.size // chunk)):
-        near = np.empty(3 * length + 4, np.int32)
-        where = np.empty(3 * length + 4, np.int8)
-        for i in range(part * chunk, min((part + 1) * chunk, codes.size)):
-            n = 0
-            if policy == UNIQUE and n_at[i] != NO_N:
-                near[0] = find(codes[i], half, left, right, keys, slots, bits)
-                where[0] = NO_N
-                n = 1 if near[0] >= 0 else 0
-            if n == 0:
-                n = candidates(codes[i], NO_N if policy == UNIQUE else n_at[i], length, half, left, right, left_mask,
-                               right_mask, keys, slots, bits, near, where)
-            best, highest, total = -1, 0.0, 0.0
-            for k in range(n):
-                likelihood = 1.0
-                if policy == CELLRANGER:
-                    likelihood = (1.0 + counts[near[k]]) * error[qualities[i * step, where[k]]]
-                total += likelihood
-                if likelihood > highest:
-                    best, highest = k, likelihood
-            posterior = highest / total if n > 0 else 0.0
-            accepted = n > 0 and posterior >= threshold
-            states[i] = CORRECTED if accepted else refused(n_at[i], n)
-            posteriors[i] = posterior
-            ranks[i] = near[best] if accepted else -1
-            changed[i] = where[best] if accepted else -1
+        near = np.empty(TOGETHER * (3 * length + 4), np.int32)
+        where = np.empty(near.size, np.int8)
+        ends = np.empty(TOGETHER, np.int64)
+        stop = min((part + 1) * chunk, codes.size)
+        for begin in range(part * chunk, stop, TOGETHER):
+            size, first = min(TOGETHER, stop - begin), 0
+            _candidates_of(codes, n_at, begin, size, length, half, left, right, left_mask, right_mask, keys, slots,
+                           bits, counts, policy, near, where, ends)
+            for j in range(size):
+                i, n = begin + j, ends[j] - first
+                best, highest, total = -1, 0.0, 0.0
+                for k in range(first, ends[j]):
+                    likelihood = 1.0
+                    if policy == CELLRANGER and n > 1:  # a lone one is certain: its count, far in memory, is not asked
+                        likelihood = (1.0 + counts[near[k]]) * error[qualities[i * step, where[k]]]
+                    total += likelihood
+                    if likelihood > highest:
+                        best, highest = k, likelihood
+                posterior = highest / total if n > 0 else 0.0
+                accepted = n > 0 and posterior >= threshold
+                states[i] = CORRECTED if accepted else refused(n_at[i], n)
+                posteriors[i] = posterior
+                ranks[i] = near[best] if accepted else -1
+                changed[i] = where[best] if accepted else -1
+                first = ends[j]
 
 
 @njit(cache=True)
@@ -276,7 +297,7 @@ def shares(codes: np.ndarray, n_at: np.ndarray, exact: np.ndarray, qualities: np
         for i in range(part * chunk, min((part + 1) * chunk, codes.size)):
             quality = qualities[i * step]
             n = candidates(codes[i], n_at[i], length, half, left, right, left_mask, right_mask, keys, slots, bits,
-                           near, where)
+                           near, where, 0)
             best, highest, total = -1, 0.0, 0.0
             for k in range(n):
                 share = weights[near[k]] * (odds[quality[where[k]]] if n_at[i] == NO_N else 1.0)
@@ -307,7 +328,8 @@ def spill(counts: np.ndarray, codes: np.ndarray, length: int, half: int, left: n
         near = np.empty(3 * length + 4, np.int32)
         where = np.empty(3 * length + 4, np.int8)
         total = 0
-        n = candidates(codes[i], NO_N, length, half, left, right, left_mask, right_mask, keys, slots, bits, near, where)
+        n = candidates(codes[i], NO_N, length, half, left, right, left_mask, right_mask, keys, slots, bits, near, where,
+                       0)
         for k in range(n):
             total += counts[near[k]]
         out[i] = total

@@ -7,7 +7,6 @@ from numba import njit, prange
 
 EXACT, CELLRANGER, DIRECTIONAL = 0, 1, 2
 PAIRWISE = 48  # groups up to this size are compared pair by pair, larger ones are searched for each neighbour
-FEW = 32  # keys that are sorted by insertion
 _DIGIT = 11
 _ONE, _THREE = np.uint64(1), np.uint64(3)
 
@@ -43,88 +42,6 @@ def radix_argsort(keys: np.ndarray) -> np.ndarray:
         here, there = there, here
         order, moved = moved, order
     return order
-
-
-@njit(cache=True)
-def _insertion_sort(keys: np.ndarray, first: int, last: int) -> None:
-    for row in range(first + 1, last):
-        key, at = keys[row], row
-        while at > first and keys[at - 1] > key:
-            keys[at] = keys[at - 1]
-            at -= 1
-        keys[at] = key
-
-
-@njit(cache=True)
-def _bit_length(value: np.uint64) -> int:
-    n = 0
-    while value:
-        value >>= _ONE
-        n += 1
-    return n
-
-
-@njit(cache=True)
-def _top_digit(keys: np.ndarray, first: int, last: int, wide: int) -> tuple[int, int]:
-    """Lowest bit and width of the highest digit in which these keys differ; width 0 if they are all equal."""
-    varying = np.uint64(0)
-    for i in range(first + 1, last):
-        varying |= keys[i] ^ keys[first]
-    top = _bit_length(varying)
-    width = min(wide, top, max(1, _bit_length(np.uint64(last - first)) - 3))
-    return top - width, width
-
-
-@njit(cache=True)
-def _deal(keys: np.ndarray, first: int, last: int, shift: int, starts: np.ndarray, ends: np.ndarray) -> None:
-    """Bring the keys into their buckets by one digit, each by swaps along its cycle ("American flag")."""
-    by, mask = np.uint64(shift), np.uint64(starts.size - 1)
-    ends[:] = 0
-    for i in range(first, last):
-        ends[(keys[i] >> by) & mask] += 1
-    total = first
-    for digit in range(ends.size):
-        starts[digit] = total
-        total += ends[digit]
-        ends[digit] = total
-    for digit in range(starts.size):
-        while starts[digit] < ends[digit]:
-            key = keys[starts[digit]]
-            own = (key >> by) & mask
-            while own != np.uint64(digit):
-                to = starts[own]
-                starts[own] += 1
-                key, keys[to] = keys[to], key
-                own = (key >> by) & mask
-            keys[starts[digit]] = key
-            starts[digit] += 1
-
-
-@njit(cache=True)
-def radix_sort(keys: np.ndarray) -> None:
-    """Sort uint64 keys in place, highest digit first; beside them it takes half a megabyte, however many they are."""
-    starts, ends = np.empty(1 << _DIGIT, np.int64), np.empty(1 << _DIGIT, np.int64)
-    waiting = np.empty(((64 // 3 + 1) << _DIGIT, 2), np.int64)  # a digit has 3 bits at least, or the keys are few
-    waiting[0] = 0, keys.size
-    n = 1
-    while n:
-        n -= 1
-        first, last = waiting[n]
-        if last - first <= FEW:
-            _insertion_sort(keys, first, last)
-            continue
-        shift, width = _top_digit(keys, first, last, _DIGIT)
-        if width == 0:
-            continue
-        _deal(keys, first, last, shift, starts[: 1 << width], ends[: 1 << width])
-        begin = first
-        for digit in range(1 << width if shift else 0):
-            if ends[digit] - begin <= FEW:
-                _insertion_sort(keys, begin, ends[digit])
-            else:
-                waiting[n] = begin, ends[digit]
-                n += 1
-            begin = ends[digit]
 
 
 @njit(cache=True)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 RANK_BITS = 20  # a right-hand entry is block << RANK_BITS | rank of the word within its block
@@ -65,6 +66,23 @@ def _load8(typingctx: Any, buffer: Any, at: Any) -> Any:
 
 
 load8: Any = intrinsic(_load8)
+
+
+def _prefetch(typingctx: Any, array: Any, at: Any) -> Any:
+    """Ask for array[at] ahead of its use; does nothing else."""
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        held = context.make_array(signature.args[0])(context, builder, arguments[0])
+        byte, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+        where = builder.bitcast(builder.gep(held.data, [arguments[1]]), byte)
+        kind = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
+        ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(ask, [where, i32(0), i32(3), i32(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), build
+
+
+prefetch: Any = intrinsic(_prefetch)
 
 
 def _lowest_bit(typingctx: Any, mask: Any) -> Any:

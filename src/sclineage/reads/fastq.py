@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,12 +11,10 @@ import numpy as np
 
 from .._errors import InputError
 from . import parse
-from .streams import ByteStream, open_bytes
+from .streams import Blocks, open_blocks
 
 BATCH = 1 << 16  # records
 LONGEST = 1000  # bases; longer reads are not of the short-read kits this reads
-_BLOCK = 1 << 22
-_STEP = 1 << 18  # bytes asked for at a time: parsed while they are in the cache
 
 __all__ = ["BATCH", "LONGEST", "Batch", "FastqReader", "read_pairs", "read_single"]
 
@@ -55,6 +52,12 @@ class Batch:
         """Some of the records."""
         return Batch(self.buffer, self.name[rows], self.start[rows], self.length[rows], self.quality[rows])
 
+    def part(self, first: int, last: int) -> Batch:
+        """Records first ... last - 1, without a copy."""
+        at = slice(first, last)
+        packed = {k: (codes[at], n_at[at]) for k, (codes, n_at) in self.packed.items()}
+        return Batch(self.buffer, self.name[at], self.start[at], self.length[at], self.quality[at], packed, self.asked)
+
     def pack(self, first: int, bases: int) -> tuple[np.ndarray, np.ndarray]:
         """Packed bases of a piece of each read, and n_at as `kernels.barcodes` has it (-4: the read is too short)."""
         self.asked.add((first, bases))
@@ -78,7 +81,7 @@ class Batch:
 
 
 class FastqReader:
-    """Reads batches from an open stream.
+    """Reads batches from the blocks of a file.
 
     Attributes
     ----------
@@ -86,64 +89,60 @@ class FastqReader:
         Records read so far.
     """
 
-    def __init__(self, stream: ByteStream) -> None:
+    def __init__(self, blocks: Blocks) -> None:
         self.records = 0
-        self._stream = stream
-        self._buffer = np.empty(_BLOCK + parse.WIDE, np.uint8)
+        self._blocks = blocks
+        self._buffer = np.empty(0, np.uint8)
         self._from = self._size = 0
         self._ended = False
         self._asked: set[tuple[int, int]] = set()
 
-    def read(self, most: int = BATCH) -> Batch:
-        """Next records, `most` of them unless the file ends before.
+    def read(self, most: int = BATCH, *, step: int = 1) -> Batch:
+        """Next records: at most `most`, fewer where a block ends, none only at the end of the file.
+
+        Parameters
+        ----------
+        step
+            Their number is a multiple of it unless the file ends.
 
         Raises
         ------
         InputError
             The text is no FASTQ, a record is cut off, or a read has more than 1,000 bases.
         """
-        places = np.empty((3, most), np.int64)
-        length = np.empty(most, np.int32)
+        places, length = np.empty((3, most), np.int64), np.empty(most, np.int32)
         pieces = np.array(sorted(self._asked), np.int64).reshape(-1, 2)
         codes, n_at = np.empty((len(pieces), most), np.uint64), np.empty((len(pieces), most), np.int8)
-        self._buffer[: self._size - self._from] = self._buffer[self._from : self._size]
-        self._size, self._from = self._size - self._from, 0
         n = 0
-        while True:
-            if self._size:
-                self._from, n, why = parse.parse_records(self._buffer, self._from, self._size, LONGEST, places[0],
-                                                         places[1], length, places[2], n, pieces, codes, n_at)
-                if why == parse.FULL:
+        while n == 0:
+            self._from, n, why = parse.parse_records(self._buffer, self._from, self._size, LONGEST, places[0],
+                                                     places[1], length, places[2], pieces, codes, n_at)
+            if why not in (parse.FULL, parse.NEED_MORE):
+                self._refuse(why, n)
+            if n % step and not self._ended:
+                self._from = int(places[0, n - n % step]) - 1
+                n -= n % step
+            if n == 0:
+                if self._ended:
+                    self._refuse_rest(n)
                     break
-                if why != parse.NEED_MORE:
-                    self._refuse(why, n)
-            if self._ended:
-                self._refuse_rest(n)
-                break
-            self._fill()
+                self._fill()
         self.records += n
         packed = {(int(a), int(b)): (codes[k, :n], n_at[k, :n]) for k, (a, b) in enumerate(pieces)}
         return Batch(self._buffer, places[0, :n], places[1, :n], length[:n], places[2, :n], packed, self._asked)
 
     def _fill(self) -> None:
-        room = self._buffer.size - parse.WIDE - self._size
-        if room < _BLOCK // 2:
-            grown = np.empty(2 * self._buffer.size, np.uint8)
-            grown[: self._size] = self._buffer[: self._size]
-            self._buffer, room = grown, grown.size - parse.WIDE - self._size
-        asked = min(room, _STEP)
-        got = self._stream.readinto(self._buffer.data[self._size : self._size + asked])
-        self._size += got
-        if got < asked:
-            self._ended = True
-            if self._size and self._buffer[self._size - 1] != 10:
-                self._buffer[self._size] = 10
-                self._size += 1
+        rest = self._size - self._from
+        self._buffer, self._from, self._size = self._blocks.following(self._buffer[self._from : self._size])
+        self._ended = self._size - self._from == rest
+        if self._ended and rest and self._buffer[self._size - 1] != 10:
+            self._buffer[self._size] = 10
+            self._size += 1
 
     def _refuse_rest(self, n: int) -> None:
         rest = self._buffer[self._from : self._size].tobytes().strip()
         if rest:
-            raise InputError(self._stream.path, "the last record is cut off", "copy or download the file again",
+            raise InputError(self._blocks.path, "the last record is cut off", "copy or download the file again",
                              place=f"record {self.records + n + 1}")
         self._from = self._size
 
@@ -154,14 +153,14 @@ class FastqReader:
             parse.LENGTHS: ("bases and qualities differ in length", "copy or download the file again"),
             parse.TOO_LONG: (f"a read of more than {LONGEST} bases", "give short reads; long reads are not supported"),
         }[why]
-        raise InputError(self._stream.path, found, fix, place=f"record {self.records + n + 1}")
+        raise InputError(self._blocks.path, found, fix, place=f"record {self.records + n + 1}")
 
 
 def read_single(paths: Sequence[str | os.PathLike[str]], *, batch: int = BATCH) -> Iterator[Batch]:
     """Batches of one or more FASTQ files, one file after another, inflated in a thread ahead of the reader."""
     for path in paths:
-        with open_bytes(path, ahead=True) as stream:
-            reader = FastqReader(stream)
+        with open_blocks(path) as blocks:
+            reader = FastqReader(blocks)
             while len(got := reader.read(batch)):
                 yield got
             if reader.records == 0:
@@ -186,21 +185,26 @@ def read_pairs(ones: Sequence[str | os.PathLike[str]], twos: Sequence[str | os.P
         raise InputError("FASTQ files", f"{len(ones)} of R1 and {len(twos)} of R2",
                          "give both reads of every lane, in the same order")
     for one, two in zip(map(Path, ones), map(Path, twos), strict=True):
-        with ExitStack() as stack:
-            readers = [FastqReader(stack.enter_context(open_bytes(p, ahead=True))) for p in (one, two)]
-            while True:
-                a, b = (r.read(batch) for r in readers)
-                if len(a) != len(b):
-                    more, fewer = (one, two) if len(a) > len(b) else (two, one)
-                    raise InputError(more, f"has more records than {fewer} ({min(r.records for r in readers)})",
-                                     "give the two files of one lane, whole")
-                if not len(a):
-                    break
-                row = parse.first_stranger(a.buffer, a.name, b.buffer, b.name)
-                if row >= 0:
-                    raise InputError(one, f"the read has another name in {two}",
-                                     "give the two files of one lane, in the same order",
-                                     place=f"record {readers[0].records - len(a) + row + 1}")
-                yield a, b
-            if readers[0].records == 0:
-                raise InputError(one, "no record in the file", "copy or download it again")
+        with open_blocks(one) as first, open_blocks(two) as second:
+            yield from _in_step((one, two), (FastqReader(first), FastqReader(second)), batch)
+
+
+def _in_step(paths: tuple[Path, Path], readers: tuple[FastqReader, FastqReader], batch: int,
+             ) -> Iterator[tuple[Batch, Batch]]:
+    """Batches of two files; their blocks end at different records, so each pair goes as far as the nearer end."""
+    done = 0
+    a, b = (r.read(batch) for r in readers)
+    while n := min(len(a), len(b)):
+        one, two = a.part(0, n), b.part(0, n)
+        row = parse.first_stranger(one.buffer, one.name, two.buffer, two.name)
+        if row >= 0:
+            raise InputError(paths[0], f"the read has another name in {paths[1]}",
+                             "give the two files of one lane, in the same order", place=f"record {done + row + 1}")
+        yield one, two
+        done += n
+        a, b = (x.part(n, len(x)) if len(x) > n else r.read(batch) for x, r in zip((a, b), readers, strict=True))
+    if len(a) != len(b):
+        more, fewer = paths if len(a) > len(b) else paths[::-1]
+        raise InputError(more, f"has more records than {fewer} ({done})", "give the two files of one lane, whole")
+    if not done:
+        raise InputError(paths[0], "no record in the file", "copy or download it again")

@@ -18,6 +18,7 @@ from ..kernels.whitelists_cpu import bits_set, first_bit
 NEED_MORE, FULL, NO_AT, NO_PLUS, LENGTHS, TOO_LONG = 0, 1, 2, 3, 4, 5
 TOO_SHORT = -4  # value of n_at for a read that ends before the piece does
 _ONE = np.uint64(1)
+TOGETHER = 1024  # records whose text stays in the cache until their pieces are packed
 WIDE = 64  # bytes looked at together; that many must lie behind the text
 
 
@@ -135,18 +136,23 @@ def _pack_rows(buffer: np.ndarray, start: np.ndarray, length: np.ndarray, first:
 
 @njit(cache=True, nogil=True)
 def parse_records(buffer: np.ndarray, at: int, size: int, longest: int, name: np.ndarray, start: np.ndarray,
-                  length: np.ndarray, quality: np.ndarray, n: int, pieces: np.ndarray, codes: np.ndarray,
+                  length: np.ndarray, quality: np.ndarray, pieces: np.ndarray, codes: np.ndarray,
                   n_at: np.ndarray) -> tuple[int, int, int]:
-    """Find whole records from `at` on and append their places from row `n` on.
+    """Find whole records from `at` on, as many as there is room for.
 
     The `pieces` (first base, bases) of each read are packed while the text is in the cache, into codes[piece] and
-    n_at[piece]. Returns the byte behind the last whole record, the rows filled, and why it stopped.
+    n_at[piece]. Returns the byte behind the last whole record, the records found, and why it stopped.
     """
-    at, stop, why = _find_records(buffer, at, size, longest, name, start, length, quality, n)
-    for piece in range(pieces.shape[0]):
-        _pack_rows(buffer, start[n:stop], length[n:stop], pieces[piece, 0], pieces[piece, 1], codes[piece, n:stop],
-                   n_at[piece, n:stop])
-    return at, stop, why
+    n, why = 0, FULL
+    while n < start.size and why == FULL:
+        most = min(n + TOGETHER, start.size)
+        at, stop, why = _find_records(buffer, at, size, longest, name[:most], start[:most], length[:most],
+                                      quality[:most], n)
+        for piece in range(pieces.shape[0]):
+            _pack_rows(buffer, start[n:stop], length[n:stop], pieces[piece, 0], pieces[piece, 1], codes[piece, n:stop],
+                       n_at[piece, n:stop])
+        n = stop
+    return at, n, why
 
 
 @njit(cache=True, nogil=True)

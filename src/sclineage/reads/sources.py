@@ -14,7 +14,7 @@ from .._errors import InputError
 from . import parse
 from .chemistries import Chemistry
 from .fastq import BATCH, Batch, FastqReader, read_pairs
-from .streams import open_bytes, require
+from .streams import open_blocks, require
 
 __all__ = ["FastqSource", "Pair", "gather", "open_fastq"]
 
@@ -76,9 +76,9 @@ def open_fastq(chemistry: Chemistry, ones: Sequence[str | os.PathLike[str]],
 
 def _interleaved(paths: Sequence[Path]) -> Iterator[tuple[Batch, Batch]]:
     for path in paths:
-        with open_bytes(path, ahead=True) as stream:
-            reader = FastqReader(stream)
-            while len(got := reader.read(2 * BATCH)):
+        with open_blocks(path) as blocks:
+            reader = FastqReader(blocks)
+            while len(got := reader.read(2 * BATCH, step=2)):
                 one, two = _every_other(got, 0), _every_other(got, 1)
                 row = parse.first_stranger(one.buffer, one.name[: len(two)], two.buffer, two.name)
                 if row >= 0 or len(one) != len(two):

@@ -11,11 +11,14 @@ from pathlib import Path
 from queue import Queue
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from .._errors import InputError
 
 GZIP_MAGIC = b"\x1f\x8b"
 _DAMAGE = "copy or download it again"
-_BLOCKS, _BLOCK = 4, 1 << 20  # blocks inflated ahead, and their bytes
+BLOCK, _AHEAD = 1 << 22, 4  # bytes of a block, and how many are inflated ahead
+HEAD, TAIL = 1 << 17, 64  # bytes in front of a block for the rest of the one before, and behind it
 
 
 class ByteStream:
@@ -70,13 +73,8 @@ def require(path: str | os.PathLike[str]) -> Path:
 
 
 @contextmanager
-def open_bytes(path: str | os.PathLike[str], *, ahead: bool = False) -> Iterator[ByteStream]:
+def open_bytes(path: str | os.PathLike[str]) -> Iterator[ByteStream]:
     """Open a file for reading.
-
-    Parameters
-    ----------
-    ahead
-        Inflate in a thread of its own, a few blocks ahead of the reader.
 
     Raises
     ------
@@ -86,70 +84,103 @@ def open_bytes(path: str | os.PathLike[str], *, ahead: bool = False) -> Iterator
     path = require(path)
     with path.open("rb") as peek:
         compressed = peek.read(2) == GZIP_MAGIC
-    handle = _open(path, compressed=compressed, ahead=ahead)
+    handle = _open(path, compressed=compressed)
     try:
         yield ByteStream(path, handle, compressed=compressed)
     finally:
         handle.close()
 
 
-def _open(path: Path, *, compressed: bool, ahead: bool) -> BinaryIO | Any:
+def _open(path: Path, *, compressed: bool) -> BinaryIO | Any:
     if not compressed:
         return path.open("rb", buffering=0)
     from isal import igzip
 
-    handle = igzip.open(path, "rb")
-    return Ahead(handle) if ahead else handle
+    return igzip.open(path, "rb")
 
 
-class Ahead:
-    """Reads a handle in a thread of its own, up to `_BLOCKS` blocks ahead; no byte is copied but into the target."""
+@contextmanager
+def open_blocks(path: str | os.PathLike[str], *, size: int = BLOCK) -> Iterator[Blocks]:
+    """Open a file to be read in blocks of `size` bytes; a compressed one is inflated in a thread of its own."""
+    with open_bytes(path) as stream:
+        blocks = Blocks(stream, size)
+        try:
+            yield blocks
+        finally:
+            blocks.stop()
 
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
-        self._free: Queue[bytearray | None] = Queue()
-        self._full: Queue[tuple[bytearray, int] | BaseException] = Queue()
-        for _ in range(_BLOCKS):
-            self._free.put(bytearray(_BLOCK))
-        self._block, self._at, self._size, self._ended = bytearray(), 0, 0, False
-        self._thread = threading.Thread(target=self._work, name="inflate", daemon=True)
-        self._thread.start()
+
+class Blocks:
+    """Text of a file, block by block. Where it is compressed a thread inflates up to `_AHEAD` blocks ahead.
+
+    No byte is copied but the rest of a block, which goes in front of the next one.
+
+    Attributes
+    ----------
+    path
+        The file.
+    """
+
+    def __init__(self, stream: ByteStream, size: int) -> None:
+        self.path = stream.path
+        self._stream, self._size = stream, size
+        self._free: Queue[np.ndarray | None] = Queue()
+        self._full: Queue[tuple[np.ndarray, int] | BaseException] = Queue()
+        for _ in range(_AHEAD if stream.compressed else 2):
+            self._free.put(np.empty(HEAD + size + TAIL, np.uint8))
+        self._held: np.ndarray | None = None
+        self._ended = False
+        self._thread = threading.Thread(target=self._work, name="inflate", daemon=True) if stream.compressed else None
+        if self._thread:
+            self._thread.start()
+
+    def following(self, rest: np.ndarray) -> tuple[np.ndarray, int, int]:
+        """Next block with `rest` in front of it: buffer, where the text begins, where it ends.
+
+        Parameters
+        ----------
+        rest
+            uint8: what is left of the block before, at most `HEAD` bytes; that block must not be used any more.
+
+        Returns
+        -------
+        A buffer with at least `TAIL` bytes behind the text; the text is `rest` alone where the file has ended.
+        """
+        block, got = self._next()
+        first = HEAD - rest.size
+        block[first:HEAD] = rest
+        if self._held is not None:
+            self._free.put(self._held)
+        self._held = block
+        return block, first, HEAD + got
+
+    def _next(self) -> tuple[np.ndarray, int]:
+        if self._ended:
+            return np.empty(HEAD + TAIL, np.uint8), 0
+        found = self._full.get() if self._thread else self._fill(self._free.get())
+        if isinstance(found, BaseException):
+            self._ended = True
+            raise found
+        self._ended = found[1] == 0
+        return found
+
+    def _fill(self, block: np.ndarray | None) -> tuple[np.ndarray, int]:
+        assert block is not None
+        return block, self._stream.readinto(block.data[HEAD : HEAD + self._size])
 
     def _work(self) -> None:
         try:
             while (block := self._free.get()) is not None:
-                got = self._handle.readinto(block)
-                self._full.put((block, got))
-                if not got:
+                found = self._fill(block)
+                self._full.put(found)
+                if not found[1]:
                     return
         except BaseException as error:  # noqa: BLE001 (raised again in the reader's thread)
             self._full.put(error)
 
-    def readinto(self, target: memoryview) -> int:
-        """Copy what is at hand into `target`, at most a block; 0 at the end."""
-        if self._at == self._size and not self._next():
-            return 0
-        n = min(len(target), self._size - self._at)
-        target[:n] = memoryview(self._block)[self._at : self._at + n]
-        self._at += n
-        return n
-
-    def _next(self) -> bool:
-        if self._ended:
-            return False
-        if self._block:
-            self._free.put(self._block)
-        found = self._full.get()
-        if isinstance(found, BaseException):
-            self._ended = True
-            raise found
-        self._block, self._size = found
-        self._at, self._ended = 0, self._size == 0
-        return not self._ended
-
-    def close(self) -> None:
-        """Stop the thread and close the handle."""
-        self._free.put(None)
-        self._thread.join()
+    def stop(self) -> None:
+        """Stop the thread."""
+        if self._thread:
+            self._free.put(None)
+            self._thread.join()
         self._ended = True
-        self._handle.close()

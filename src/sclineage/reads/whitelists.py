@@ -16,7 +16,7 @@ from ..kernels import whitelists as tables
 from ..kernels.whitelists import Whitelist
 from .letters import ascii_rows
 from .lines import FIELD_LENGTH, FIELD_LETTER, first_field, parse_barcodes
-from .streams import open_bytes
+from .streams import open_blocks, open_bytes
 
 FOLDER = "SCLINEAGE_WHITELISTS"
 BLOCK_HEADER = ["block", "side", "word"]
@@ -113,26 +113,25 @@ def _read_lines(path: Path, length: int) -> np.ndarray:
                          place="line 1")
     codes = np.empty(1 << 16, _narrowest(length))
     n = lines = 0
-    buffer = np.empty(_CHUNK + 256, np.uint8)
-    kept = 0
-    with open_bytes(path, ahead=True) as stream:
+    rest = np.zeros(0, np.uint8)
+    with open_blocks(path, size=_CHUNK) as blocks:
         while True:
-            got = stream.readinto(buffer.data[kept : kept + _CHUNK])
-            size, last = kept + got, got < _CHUNK
+            buffer, first, size = blocks.following(rest)
+            last = size - first == rest.size
             if last:
                 buffer[size] = 10
                 size += 1
-            most = n + size // (length + 1) + 1
+            text = buffer[first:size]
+            most = n + text.size // (length + 1) + 1
             if codes.size < most:
                 codes.resize(most + n // 40, refcheck=False)  # by little: what is added is filled, and counts as used
-            used, n, lines, fault = parse_barcodes(buffer[:size], length, codes, n, lines)
+            used, n, lines, fault = parse_barcodes(text, length, codes, n, lines)
+            rest = text[used:]
             if fault:
-                _refuse(path, fault, lines, length, buffer[used:size])
-            kept = size - used
-            if kept > 255:
+                _refuse(path, fault, lines, length, rest)
+            if rest.size > 255:
                 raise InputError(path, "a line of more than 255 characters", "give a list with one barcode a line",
                                  place=f"line {lines + 1}")
-            buffer[:kept] = buffer[used:size]
             if last:
                 break
     codes.resize(n, refcheck=False)
