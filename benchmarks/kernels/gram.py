@@ -21,7 +21,7 @@ MOST = 100_000  # cells that are drawn; more repeat them
 
 @cache
 def expression(n: int, seed: int = 0) -> sparse.csr_matrix:
-    """Simulated log expression of 2,000 variable genes, float32: Poisson counts of the cells of `scores`, 11 % not 0."""
+    """Simulated log expression of 2,000 variable genes, float32: Poisson counts of the cells of `scores`, 11 % > 0."""
     if n > MOST:
         return sparse.vstack([expression(MOST, seed)] * (n // MOST), format="csr")
     rng, points, parts = np.random.default_rng(seed), scores(n, seed)[:, :PROGRAMMES], []

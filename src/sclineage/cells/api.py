@@ -217,7 +217,7 @@ def _harmonypy(points: np.ndarray, batch: np.ndarray, seed: int) -> np.ndarray:
     try:
         import harmonypy
     except ImportError as error:
-        raise MissingDependencyError("harmonypy", "pip install harmonypy") from error
+        raise MissingDependencyError("harmonypy", "pip install 'sclineage[harmony]'") from error
     found = harmonypy.run_harmony(points, pd.DataFrame({"batch": batch}), "batch", random_state=seed, verbose=False)
     out = np.asarray(found.Z_corr, dtype=np.float32)
     return out if out.shape == points.shape else np.ascontiguousarray(out.T)
