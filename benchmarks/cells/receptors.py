@@ -5,12 +5,13 @@
 Among cells with a productive beta chain, pairs of neighbours of different clones:
 
 - same TRBV: share of pairs with the same V gene;
-- floor: the same share if V genes were dealt anew among the clones of a sample and cluster (expectation over all pairs
-  of cells of those samples and clusters that are of different clones, computed, not drawn);
-- excess: same TRBV less floor, with its standard error (bootstrap over the clones of the cells asked);
-- TRBC excess: the same for the constant gene, TRBC1 or TRBC2, of which a clone has one;
-- same subset: share of neighbours with the same light annotation (all cells that have one other than ``other``);
-- chance: same TRBV of any two cells of different clones.
+- floor: mean of the same share after the V genes were dealt anew among the clones of a sample and cluster, a clone
+  counting where most of its cells are; excess: what is above it; error: standard deviation of the deals, which knows
+  that a few large clones make many pairs; p: share of deals that reach what was seen;
+- fine: excess and error where the clusters are those of resolution 25, cell states rather than cell types;
+- TRBC: excess and error for the constant gene, TRBC1 or TRBC2, of which a clone has one;
+- same subset: share of neighbours with the same light annotation, mean over the annotations (all cells but ``other``);
+- chance: the floor when V genes are dealt among all clones.
 
 Clusters are those of the embedding without receptor genes, one set for all rows: were they built with receptor genes,
 they would explain away what is looked for. ``--data`` names the folder of public data (default: SCLINEAGE_DATA),
@@ -39,13 +40,12 @@ from sclineage.cells import genes
 from sclineage.kernels import graphs, knn, leiden
 
 NAME = "cells.receptors"
-DRAWS = 400
-OUT = "V, D, J and C out"
+DRAWS, FINE = 1000, 25.0
+OUT = "as sclineage.pp.embed"
 REST = f"{genes.ABUNDANT}|CAT_scFv"  # the CAR of CARPALL
-MASKS = {OUT: f"{genes.SEGMENTS}|{genes.CONSTANT}|{REST}", "V, D, J out, C in": f"{genes.SEGMENTS}|{REST}",
-         "V, D, J out, of C only TRBC, IGKC, IGLC, IGH out":
-             f"{genes.SEGMENTS}|{REST}|TRBC\\d|IGH([ME]|[GA]\\d|GP|EP\\d)|IGKC|IGLC\\d",
-         "receptor genes in": REST}
+MASKS = {OUT: f"{genes.SEGMENTS}|{genes.CONSTANT}|{REST}",
+         "TRAC, TRDC, TRGC out, too": f"{genes.SEGMENTS}|{genes.CONSTANT}|{genes.LINEAGE}|{REST}",
+         "V, D, J out, all C in": f"{genes.SEGMENTS}|{REST}", "receptor genes in": REST}
 
 
 def scores(data: Any, pattern: str, *, scaled: bool) -> np.ndarray:
@@ -72,32 +72,33 @@ def codes(values: Any) -> np.ndarray:
     return np.unique(np.asarray(values, dtype=str), return_inverse=True)[1].reshape(-1)
 
 
-def expected(word: np.ndarray, clone: np.ndarray, stratum: np.ndarray) -> np.ndarray:
-    """Share of pairs with the same word among pairs of different clones, for each pair of strata; NaN without pairs."""
-    def table(columns: np.ndarray) -> sparse.csr_matrix:
-        return sparse.coo_matrix((np.ones(word.size), (stratum, columns))).tocsr()
+def dealt(word: np.ndarray, stratum: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The words of clones dealt anew within their strata."""
+    out = np.empty_like(word)
+    out[np.lexsort((rng.random(word.size), stratum))] = word[np.argsort(stratum, kind="stable")]
+    return out
 
-    words, clones, sizes = table(word), table(clone), np.bincount(stratum).astype(float)
-    mates = (clones @ clones.T).toarray()
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return ((words @ words.T).toarray() - mates) / (np.outer(sizes, sizes) - mates)
+
+def main_stratum(clone: np.ndarray, stratum: np.ndarray) -> np.ndarray:
+    """Stratum of most cells of each clone, the lowest of equals."""
+    counts = sparse.coo_matrix((np.ones(clone.size), (clone, stratum))).tocsr()
+    return np.asarray(counts.argmax(axis=1)).ravel()
 
 
 def excess(indices: np.ndarray, word: np.ndarray, clone: np.ndarray, stratum: np.ndarray) -> dict[str, float]:
-    """Share of neighbours of other clones with the same word, its floor, and the difference with its error.
+    """Share of neighbours of other clones with the same word, beside the same words dealt anew.
 
-    A word belongs to a clone, so that cells of a clone that share it are no pairs.
+    `word` is one per clone (-1 not known: its cells make no pairs), `clone` and `stratum` one per cell.
     """
-    rows, columns = np.repeat(np.arange(len(indices)), indices.shape[1] - 1), indices[:, 1:].ravel()
-    floor = expected(word, clone, stratum)[stratum[rows], stratum[columns]]
-    use = (clone[rows] != clone[columns]) & np.isfinite(floor)
-    rows, columns, floor = rows[use], columns[use], floor[use]
-    same = (word[rows] == word[columns]).astype(float)
-    of_clone = [np.bincount(clone[rows], values, clone.max() + 1) for values in (same - floor, np.ones(rows.size))]
-    rng, n = np.random.default_rng(0), clone.max() + 1
-    draws = [np.divide(*(part[pick].sum() for part in of_clone)) for pick in rng.integers(0, n, (DRAWS, n))]
-    return {"same": float(same.mean()), "floor": float(floor.mean()), "excess": float((same - floor).mean()),
-            "error": float(np.std(draws))}
+    a, b = clone[np.repeat(np.arange(len(indices)), indices.shape[1] - 1)], clone[indices[:, 1:].ravel()]
+    use = (a != b) & (word[a] >= 0) & (word[b] >= 0)
+    a, b = a[use], b[use]
+    where, rng = np.where(word >= 0, main_stratum(clone, stratum), -1), np.random.default_rng(0)
+    deals = [dealt(word, where, rng) for _ in range(DRAWS)]
+    draws = np.array([(deal[a] == deal[b]).mean() for deal in deals])
+    seen = float((word[a] == word[b]).mean())
+    return {"same": seen, "floor": float(draws.mean()), "excess": seen - float(draws.mean()),
+            "error": float(draws.std()), "p": float((1 + (draws >= seen).sum()) / (1 + DRAWS))}
 
 
 def annotation(data: Any) -> np.ndarray:
@@ -119,35 +120,31 @@ def rows(folder: Path) -> Iterator[dict[str, Any]]:
     sc.pp.log1p(data)
     cells = np.flatnonzero(data.obs["trbv"].notna())
     receptor = data.obs.iloc[cells]
-    word, clone = codes(receptor["trbv"]), codes(receptor["clone"])
-    single = np.zeros(cells.size, dtype=np.int64)
+    clone, one = codes(receptor["clone"]), np.zeros(cells.size, dtype=np.int64)
+    words = {name: of_clones(clone, receptor[name].astype(str).str.slice(0, stop)) for name, stop in
+             (("trbv", None), ("trbc", 5))}
     for scaled in (False, True):
         made = {name: scores(data, pattern, scaled=scaled) for name, pattern in MASKS.items()}
-        of_cell = clusters(made[OUT])[cells]
-        stratum = codes([f"{a} {b}" for a, b in zip(receptor["sample"], of_cell, strict=True)])
+        strata = [codes([f"{a} {b}" for a, b in zip(receptor["sample"], labels, strict=True)])
+                  for labels in (clusters(made[OUT])[cells], clusters(made[OUT][cells], resolution=FINE))]
         for name, points in made.items():
             indices = knn.nearest(points[cells], K, device="cpu")[0]
-            found = excess(indices, word, clone, stratum)
+            found, fine, chance = (excess(indices, words["trbv"], clone, s) for s in (*strata, one))
+            trbc = excess(indices, words["trbc"], clone, strata[0])
             yield {"scaled": "yes" if scaled else "no", "variable genes": name, "same TRBV": found["same"],
-                   "floor": found["floor"], "excess": found["excess"], "error": found["error"],
-                   "chance": float(expected(word, clone, single)[0, 0]),
-                   "TRBC excess": constant(indices, receptor, clone, stratum), "same subset": purity(points, subset),
-                   "cells": cells.size, "clones": int(clone.max()) + 1}
+                   "floor": found["floor"], "excess": found["excess"], "error": found["error"], "p": found["p"],
+                   "fine": fine["excess"], "fine error": fine["error"], "chance": chance["floor"],
+                   "TRBC": trbc["excess"], "TRBC error": trbc["error"], "same subset": purity(points, subset),
+                   "cells": cells.size, "clones": words["trbv"].size}
 
 
-def constant(indices: np.ndarray, receptor: Any, clone: np.ndarray, stratum: np.ndarray) -> float:
-    """Excess of neighbours with the same TRBC gene, among cells where it was read; other cells match nobody."""
-    known = receptor["trbc"].astype(str).str.startswith("TRBC").to_numpy()
-    word = np.where(known, receptor["trbc"].astype(str).str.slice(0, 5), "")
-    kept = np.flatnonzero(known)
-    place = np.full(known.size, -1)
-    place[kept] = np.arange(kept.size)
-    pairs = place[indices[kept]]
-    rows_, columns = np.nonzero(pairs[:, 1:] >= 0)
-    a, b = rows_, pairs[rows_, columns + 1]
-    floor = expected(codes(word[kept]), clone[kept], stratum[kept])[stratum[kept][a], stratum[kept][b]]
-    use = (clone[kept][a] != clone[kept][b]) & np.isfinite(floor)
-    return float((word[kept][a] == word[kept][b])[use].mean() - floor[use].mean())
+def of_clones(clone: np.ndarray, words: Any) -> np.ndarray:
+    """Code of the word that most cells of a clone have, -1 where none starts with TRB."""
+    names = np.asarray(words, dtype=str)
+    known = np.flatnonzero(np.char.startswith(names, "TRB"))
+    counts = sparse.coo_matrix((np.ones(known.size), (clone[known], codes(names[known]))),
+                               shape=(clone.max() + 1, np.unique(names[known]).size)).tocsr()
+    return np.where(np.asarray(counts.sum(axis=1)).ravel() > 0, np.asarray(counts.argmax(axis=1)).ravel(), -1)
 
 
 def purity(points: np.ndarray, subset: np.ndarray) -> float:
@@ -161,7 +158,8 @@ def purity(points: np.ndarray, subset: np.ndarray) -> float:
 def table(record: Mapping[str, Any]) -> str:
     """Markdown of a record."""
     lines = [f"# {NAME}", "", "Pairs of neighbours of different clones; what the columns say stands in "
-             "`benchmarks/cells/receptors.py`. Research use only.", ""]
+             "`benchmarks/cells/receptors.py`. What is above the floor of clusters (excess) and not above that of cell "
+             "states (fine) comes of states that large clones share within a cluster. Research use only.", ""]
     for name, part in record["results"].items():
         lines += [f"## {name}", "", "| " + " | ".join(part[0]) + " |", "| --- " * len(part[0]) + "|"]
         lines += ["| " + " | ".join(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()) + " |"
