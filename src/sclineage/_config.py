@@ -11,6 +11,7 @@ from typing import Any
 from ._errors import InputError, nearest
 
 _NUMBERS = {"fraction_limit": (0, 1), "malignancy_prior": (0, 1), "silenced_share": (0, 1), "doublet_rate": (0, 1),
+            "reference_copies": (0, 100),
             "min_umi": (0, float("inf")), "min_genes": (0, float("inf")), "max_mito": (0, 1)}
 _FILES = ("drivers", "gtf", "sites", "labs")
 
@@ -36,7 +37,11 @@ class Config:
         VCF or CSV of driver mutations.
     gtf
         GTF of the reference, for the chromosome arms of the genes; None: GRCh38.
-    sites, labs, scheduler
+    sites
+        CSV of vector integration sites: specimen, chrom, pos, reads (or fragments), gene.
+    reference_copies
+        Copies per cell of the gene that vcn_reference counts.
+    labs, scheduler
         Known keys of later versions: accepted, named as not used in the report.
     """
 
@@ -44,6 +49,7 @@ class Config:
     malignancy_prior: float | None = None
     silenced_share: float = 0.02
     doublet_rate: float = 0.008
+    reference_copies: float = 2.0
     min_umi: int = 500
     min_genes: int = 200
     max_mito: float = 0.20

@@ -29,6 +29,12 @@ MALIGNANT_CALLS = ("malignant", "suspicious", "no_malignant_features", "not_asse
 MALIGNANT_BASIS = ("genetic", "pathology", "user")
 CLONE_STATUSES = ("assigned", "attached_dropout", "ambiguous", "doublet", "ambient_cleaned", "multichain",
                   "no_receptor")
+DNA_CALLS = ("present", "not_detected", "not_decided")
+DNA_REASONS = ("purity_unknown", "too_few_copies_counted", "copies_in_other_cells_possible", "no_copy_number",
+               "malignant_clone_unknown")
+VARIANT_CALLS = ("mutant", "wild_type", "not_assessable")
+VARIANT_REASONS = ("no_reads", "too_few_reads", "ambiguous")
+VARIANT_GROUPS = ("clone", "lineage", "population")
 ANSWERS = ("yes", "no", "not_assessed")
 PREDATES = ("yes", "not_detected", "not_sampled")
 POPULATIONS = ("malignant", "CAR-T", "other_T", "other", "doublet", "not_assessed")
@@ -150,6 +156,8 @@ _CAR_NUMBERS = [
     _c("car_theta_excluded", "float", "smallest excluded expression as a share of the control's"),
 ]
 CAR_CLONES = [*_CLONE, *_CAR_STATEMENT, *_CAR_NUMBERS,
+              _c("car_p_silent", "float", "posterior: members hold a CAR that they do not express; never in a verdict"),
+              _c("car_dna", "str", "vector DNA of the clone's specimens", DNA_CALLS),
               _c("car_product", "str", "construct carried where several were given, or unresolved"),
               _c("car_n_informative", "int", "cells behind the verdict"),
               _c("car_n_with_car", "int", "of these, cells with at least one CAR UMI"),
@@ -165,6 +173,33 @@ CLONE_CAR = [
     _c("expected_if_negative", "float", "CAR UMIs expected from background and doublets"),
     _c("expected_if_positive", "float", "CAR UMIs expected if all members carried it"),
     *_CAR_STATEMENT, *_CAR_NUMBERS,
+]
+CAR_DNA = [
+    *_CLONE,
+    _c("specimen", "str", "specimen of the sheet"),
+    _c("vcn_target", "int", "vector copies counted (ddPCR)"),
+    _c("vcn_reference", "int", "copies of the reference gene counted"),
+    _c("purity", "float", "share of tumour cells, as given"),
+    _c("copies_per_cell", "float", "vector copies per cell"),
+    _c("copies_low", "float", "lower end of its exact 95 % interval"),
+    _c("copies_high", "float", "upper end"),
+    _c("tumor_copies_low", "float", "copies per tumour cell if every other cell had three"),
+    _c("tumor_copies_high", "float", "copies per tumour cell if no other cell had any"),
+    _c("dna_call", "str", "present: more than 0.5 at the lower bound; not_detected: below 0.1 at the upper", DNA_CALLS),
+    _c("dna_reason", "str", "why not decided", DNA_REASONS),
+    _c("purity_needed", "float", "least purity at which these counts would be a negative; above 1 at none"),
+    _c("reference_needed", "float", "reference copies to count so that no vector copy would be a negative"),
+    _c("power_not_detected", "float", "P(not_detected | no vector; counts and purity as here)"),
+    _c("power_present", "float", "P(present | one copy per tumour cell and none elsewhere)"),
+    _c("log_ratio", "float", "log-likelihood ratio (nats), vector in every tumour cell against none"),
+    _c("n_sites", "int", "integration sites; missing where none were read"),
+    _c("site", "str", "the site with most reads, chrom:pos"),
+    _c("site_gene", "str", "its gene, where given"),
+    _c("site_reads", "int", "its reads or fragments"),
+    _c("site_share", "float", "its share of all"),
+    _c("site_share_low", "float", "lower end of the exact 95 % interval of the share"),
+    _c("site_share_high", "float", "upper end"),
+    _c("flags", "str", "';'-separated: one_site_dominates, specimen_without_cells, several_malignant_clones"),
 ]
 TIMELINE = [
     *_CLONE,
@@ -254,6 +289,31 @@ VIRUS = [
     _c("n_loci", "int", "viral features with at least one UMI in the population"),
     _c("flags", "str", "';'-separated flags"),
 ]
+VARIANTS = [
+    *_KEY,
+    _c("group", "str", "what the cells are grouped by", VARIANT_GROUPS),
+    _c("name", "str", "clone id, cell type or population"),
+    _c("site", "str", "chrom:pos:ref>alt, position 1-based"),
+    _c("gene", "str", "gene, where given"),
+    _c("kind", "str", "nuclear: alleles drop out; mitochondrial: heteroplasmy", ("nuclear", "mitochondrial")),
+    _c("n_cells", "int", "cells of the group, doublets and excluded cells not counted"),
+    _c("n_informative", "int", "of these, cells with a read at the site"),
+    _c("n_reads", "int", "reads (or UMIs) at the site"),
+    _c("n_alt_cells", "int", "cells with a read of the variant"),
+    _c("n_alt_reads", "int", "reads of the variant"),
+    _c("alt_reads_expected", "float", "reads of the variant expected from error and soup"),
+    _c("variant_call", "str", "mutant members; none, in reads that would have shown them; or not known", VARIANT_CALLS),
+    _c("variant_reason", "str", "why not assessable", VARIANT_REASONS),
+    _c("p_wild_type", "float", "posterior: no member is mutant"),
+    _c("p_mutant", "float", "posterior: some or all members are"),
+    _c("log10_bf", "float", "log10 Bayes factor, mutation against none"),
+    _c("fraction", "float", "posterior mean of the share of mutant members"),
+    _c("fraction_low", "float", "lower end of its 95 % interval"),
+    _c("fraction_high", "float", "upper end; of a wild-type group the share that is not excluded"),
+    _c("power", "float", "P(called mutant | all members heterozygous, these reads)"),
+    _c("cells_needed", "float", "cells of a clone, covered as here, from which wild type could be said"),
+    _c("flags", "str", "';'-separated: one_cell, also_in=LINEAGE (cells that are no T cells), inherited_like"),
+]
 
 # --- counting ---------------------------------------------------------------------------------------------------------
 READS = [
@@ -289,17 +349,20 @@ HOPPING = [
 TABLES: dict[str, list[Column]] = {
     "reads": READS, "sharing": SHARING, "hopping": HOPPING,
     "cells": CELLS, "receptors": RECEPTORS, "malignancy": MALIGNANCY, "clone_arms": CLONE_ARMS,
-    "car_clones": CAR_CLONES, "clone_car": CLONE_CAR, "timeline": TIMELINE, "origin": ORIGIN, "clones": CLONES,
-    "samples": SAMPLES, "distinct": DISTINCT, "virus": VIRUS, "compare": COMPARE,
+    "car_clones": CAR_CLONES, "clone_car": CLONE_CAR, "car_dna": CAR_DNA, "timeline": TIMELINE, "origin": ORIGIN,
+    "clones": CLONES, "samples": SAMPLES, "distinct": DISTINCT, "virus": VIRUS, "variants": VARIANTS,
+    "compare": COMPARE,
 }
 SORT: dict[str, list[str]] = {
     "reads": [], "sharing": [],  # in the order of states and features
     "cells": ["patient", "sample", "barcode"], "samples": ["patient", "sample"],
     "clone_car": ["patient", "clone_id", "specimen", "selection", "population"],
+    "car_dna": ["patient", "clone_id", "specimen"],
     "timeline": ["patient", "clone_id", "day", "sample"],
     "clone_arms": ["patient", "clone_id"],  # arms in the order of the genome
     "distinct": ["patient", "population_a", "population_b", "line"],
     "virus": ["patient", "virus", "sample", "population"],
+    "variants": ["patient", "site", "group", "name"],
     "hopping": ["patient", "pool", "gem_well"],
     "compare": ["patient", "population_a", "population_b", "sample", "modality"],  # then by p
 }

@@ -125,10 +125,12 @@ FILES = {
     "clones.csv": ("clones", clones),
     "samples.csv": ("samples", samples),
     "clone_car.csv": ("clone_car", lambda data: stage_table(data, "clone_car")),
+    "car_dna.csv": ("car_dna", lambda data: stage_table(data, "car_dna")),
     "clone_arms.csv": ("clone_arms", lambda data: stage_table(data, "clone_arms")),
     "timeline.csv": ("timeline", lambda data: stage_table(data, "timeline")),
     "distinct.csv": ("distinct", lambda data: stage_table(data, "distinct")),
     "compare.csv": ("compare", lambda data: stage_table(data, "compare")),
     "virus.csv": ("virus", lambda data: stage_table(data, "virus")),
+    "variants.csv": ("variants", lambda data: stage_table(data, "variants")),
     "hopping.csv": ("hopping", lambda data: stage_table(data, "hopping")),
 }

@@ -256,6 +256,7 @@ class _Patient:
             car_status(data, car=self.options.car, unit="clone", population_key="malignant_member",
                        focus=list(access.store(data)["focus"]), fraction_limit=config.fraction_limit,
                        silenced_share=config.silenced_share, doublet_rate=config.doublet_rate,
+                       sites=config.sites, reference_copies=config.reference_copies,
                        rng=self.options.seed, device=settings.device)
         populations(data)
         return data
@@ -269,10 +270,18 @@ class _Patient:
             from .evidence.api import virus_table
 
             virus_table(data)
+        self._variants(data)
         timeline(data)
         distinct(data, drivers=self.options.config.drivers)
         compare(data)
         return data
+
+    def _variants(self, data: Data) -> None:
+        from .evidence.api import variant_status
+
+        drivers = self.options.config.drivers
+        if drivers is not None and access.modality(data, "alleles") is not None:
+            variant_status(data, sites=drivers, rng=self.options.seed, device=settings.device)
 
     # --- output ------------------------------------------------------------------------------------------------------
     def _write(self, data: Data, inputs: list[dict[str, object]]) -> None:

@@ -3,7 +3,7 @@
 from .cells.api import cluster, umap
 from .clones.api import clones, lineage_barcodes, nesting, why
 from .clones.neighbors import receptor_neighbors
-from .evidence.api import car_status, virus_status
+from .evidence.api import car_status, variant_status, virus_status
 from .malignancy.api import malignancy, populations
 from .malignancy.copynumber_api import copy_number
 from .origin.api import timeline
@@ -11,4 +11,5 @@ from .origin.compare_api import compare
 from .origin.distinct_api import distinct
 
 __all__ = ["car_status", "clones", "cluster", "compare", "copy_number", "distinct", "lineage_barcodes", "malignancy",
-           "nesting", "populations", "receptor_neighbors", "timeline", "umap", "virus_status", "why"]
+           "nesting", "populations", "receptor_neighbors", "timeline", "umap",
+           "variant_status", "virus_status", "why"]

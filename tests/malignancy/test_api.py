@@ -12,8 +12,8 @@ import pytest
 from sclineage import _schema
 from sclineage._errors import InputError
 from sclineage.malignancy.api import malignancy, populations
-from sclineage.malignancy.drivers import read_drivers
 from sclineage.patient import access
+from sclineage.patient.drivers import read_drivers
 
 from . import builders as b
 

@@ -13,11 +13,17 @@ from .._errors import InputError
 from .._settings import Device
 from ..patient import access
 from ..patient.access import Data
+from .variants_api import variant_status as variant_status
 from .virus_api import virus_status as virus_status
 from .virus_api import virus_table as virus_table
 
 if TYPE_CHECKING:
+    import os
+
     from .car import Patient, Result
+    from .fit import Options
+
+    Sites = str | os.PathLike[str] | pd.DataFrame | None
 
 SAMPLE_COLUMNS = ("specimen", "gem_well", "day", "selection", "chemistry", "car_counting", "car_fraction",
                   "car_fraction_n", "role", "car", "segment_seen")
@@ -27,86 +33,86 @@ def car_status(data: Data, *, car: str | Mapping[str, Sequence[str]], unit: str 
                selection_key: str | None = None, positive: str | Sequence[str] | None = None,
                negative: str | Sequence[str] | None = None, focus: Sequence[str] | None = None,
                population_key: str | None = None, fraction_limit: float = 0.10, silenced_share: float = 0.02,
-               doublet_rate: float = 0.008, rng: int = 0, device: Device = "auto", threads: int | None = None,
-               copy: bool = False) -> Data | None:
+               doublet_rate: float = 0.008, sites: Sites = None, reference_copies: float = 2.0, rng: int = 0,
+               device: Device = "auto", threads: int | None = None, copy: bool = False) -> Data | None:
     """Say for every cell and clone whether it carries an expressed CAR, with probability, power and limits.
 
     A clone is judged by all its cells together: background plus negative binomial signal, doublets with carrying
     cells, clones of mixed status and silent cells are hypotheses on one grid. Silence is never a negative: that takes
-    a measured positive control, and a background that was told from the CAR. Nothing is fitted across patients, and
-    neither priors nor the share of carrying members are shared between samples of different selection.
+    a measured positive control, and a background that was told from the CAR. Vector DNA of the sample sheet joins the
+    verdict on malignant clones. Nothing is fitted across patients, nor shared between samples of different selection.
 
     Parameters
     ----------
     data
         AnnData with raw counts in ``X`` (or ``layers["counts"]``), or a patient's MuData. No sample sheet is needed.
     car
-        Features of the CAR: ``F1+F2`` (segments of one construct), ``NAME=F1+F2,NAME2=F3``, or name -> features.
-        The verdict is on their union.
-    unit
-        ``clone`` for the column ``clone_id``, else a column of obs. Cells without a unit get the population's prior.
-    sample_key
-        Column of the sample; all cells are one sample where it is absent.
+        Features: ``F1+F2`` (segments of one construct), ``NAME=F1+F2,NAME2=F3``, or name -> features; verdicts are on
+        their union.
+    unit, sample_key
+        Columns of obs: clones (``clone`` is ``clone_id``) and samples. Cells without a unit get the population's prior.
     selection_key
-        Column that says how a sample was sorted: ``none``, ``CAR+``, ``CAR-``, a gate of CD markers, else unknown.
-        ``selection`` where absent. Without one the selection is unknown: at most ``CAR_present``, never a negative.
+        How samples were sorted (default ``selection``): ``none``, ``CAR+``, ``CAR-``, a gate of CD markers; else
+        unknown, which allows ``CAR_present`` at most and never a negative.
     positive, negative
-        Controls: names of samples, or a boolean column of obs. Roles of the sample sheet and days before the infusion
-        count in addition.
+        Controls: sample names, or a bool column of obs; roles and days of the sheet count in addition.
     focus
-        Clones for the what-if table; the malignant ones, else the ten largest, when absent.
+        Clones of the what-if table; by default the malignant ones, else the ten largest.
     population_key
-        Column that says which cells are malignant (boolean, or text ``malignant``).
-    fraction_limit
-        Share of carrying members that must be excluded for ``CAR_transcript_not_detected``.
-    silenced_share
-        Prior share of wholly silenced clones among carrying ones; stored, never folded into a verdict: RNA cannot
-        tell them from clones without the CAR.
-    doublet_rate
-        Doublets per 1,000 cells of a GEM well.
-    rng
-        Seed of the power simulation.
-    device, threads
-        Where the kernels run; results do not depend on the number of threads.
-    copy
-        Return a copy instead of writing into `data`.
+        Column that says which cells are malignant (bool, or text ``malignant``).
+    fraction_limit, silenced_share, doublet_rate
+        Share of carrying members excluded by ``CAR_transcript_not_detected``; prior share of wholly silent clones among
+        carrying ones (never in a verdict); doublets per 1,000 cells of a GEM well.
+    sites, reference_copies
+        Integration sites (`dna_rows.read_sites`); copies per cell of the reference gene of ``vcn_reference``.
+    rng, device, threads, copy
+        Seed of the power simulation; where kernels run (threads never change a result); return a copy.
 
     Returns
     -------
     None, or the copy. Written: ``obs`` columns ``car_umi, car_bg_expected, car_p, car_p_cell_only, car_call,
-    car_product``; tables ``car_clones`` and ``clone_car``; ``uns["sclineage"]`` entries ``car_samples`` (index =
-    sample), ``car_what_if`` (clone x scenario) and ``car_fit`` (fitted parameters per library).
+    car_product``; tables ``car_clones``, ``clone_car`` and ``car_dna``; ``uns["sclineage"]`` entries ``car_samples``,
+    ``car_what_if`` (clone x scenario) and ``car_fit`` (parameters per library).
 
     Raises
     ------
     InputError
         A feature is in no matrix, counts are not whole numbers, a unit spans patients, a sample has two selections,
-        or a cell has more CAR UMIs than other UMIs.
+        a cell has more CAR UMIs than other UMIs, or an option is no share.
     """
     from . import inputs
     from .car import assess_patient
+
+    data = data.copy() if copy else data
+    options = _options(fraction_limit, silenced_share, doublet_rate, reference_copies, rng, device)
+    constructs = _constructs(car)
+    cells, samples, counts = _read(data, constructs, unit=unit, sample_key=sample_key, positive=positive,
+                                   negative=negative, selection_key=selection_key, population_key=population_key)
+    inputs.check_cells(cells, unit=unit)
+    with _backend.threads(threads):
+        results = [(p, assess_patient(p, options, None if focus is None else list(map(str, focus))))
+                   for p in inputs.patients(cells, samples, counts)]
+    _write(data, cells, results)
+    _dna(data, cells, sites, reference_copies)
+    access.put_params(data, "car", {
+        "car": ",".join(f"{k}={'+'.join(v)}" for k, v in constructs.items()), "unit": unit, "sample_key": sample_key,
+        "selection_key": selection_key, "population_key": population_key, "fraction_limit": fraction_limit,
+        "silenced_share": silenced_share, "doublet_rate": doublet_rate, "reference_copies": reference_copies,
+        "rng": rng})
+    return data if copy else None
+
+
+def _options(fraction_limit: float, silenced_share: float, doublet_rate: float, reference_copies: float, rng: int,
+             device: Device) -> Options:
     from .fit import Options
 
     if not 0 < fraction_limit < 1 or not 0 <= doublet_rate < 1 or not 0 <= silenced_share < 1:
         raise InputError("car_status", "fraction_limit, doublet_rate or silenced_share is no share",
                          "give numbers between 0 and 1")
+    if not reference_copies > 0:
+        raise InputError("car_status", f"reference_copies is {reference_copies}", "give a number above 0, such as 2")
     _backend.pick(device, kernel="evidence")
-    data = data.copy() if copy else data
-    constructs = _constructs(car)
-    cells, samples, per_construct = _read(data, constructs, unit=unit, sample_key=sample_key, positive=positive,
-                                          negative=negative, selection_key=selection_key,
-                                          population_key=population_key)
-    inputs.check_cells(cells, unit=unit)
-    options = Options(fraction_limit, silenced_share, doublet_rate, rng, device)
-    with _backend.threads(threads):
-        results = [(p, assess_patient(p, options, None if focus is None else list(map(str, focus))))
-                   for p in inputs.patients(cells, samples, per_construct)]
-    _write(data, cells, results)
-    access.put_params(data, "car", {
-        "car": ",".join(f"{k}={'+'.join(v)}" for k, v in constructs.items()), "unit": unit, "sample_key": sample_key,
-        "selection_key": selection_key, "population_key": population_key, "fraction_limit": fraction_limit,
-        "silenced_share": silenced_share, "doublet_rate": doublet_rate, "rng": rng})
-    return data if copy else None
+    return Options(fraction_limit, silenced_share, doublet_rate, rng, device)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -283,3 +289,29 @@ def _write(data: Data, cells: pd.DataFrame, results: list[tuple[Patient, Result]
     stored["car_samples"] = pd.concat([tables.no_samples(), *(r.samples for r in parts)]).sort_index(kind="stable")
     stored["car_what_if"] = pd.concat([tables.no_what_if(), *(r.what_if for r in parts)], ignore_index=True)
     stored["car_fit"] = pd.concat([tables.parameters("", []), *(r.fitted for r in parts)], ignore_index=True)
+
+
+def _dna(data: Data, cells: pd.DataFrame, source: Sites, per_cell: float) -> None:
+    """Join vector DNA of the sample sheet, and integration sites, to the verdicts on malignant clones."""
+    from .. import _schema as schema
+    from . import dna_rows
+
+    sheet, sites = access.sample_table(data), None if source is None else dna_rows.read_sites(source)
+    clones, frames = access.table(data, "car_clones"), []
+    assert clones is not None
+    specimen = dict(zip(sheet.index.astype(str), sheet["specimen"].astype(str) if "specimen" in sheet else
+                        sheet.index.astype(str), strict=True))
+    for patient in sorted(set(cells["patient"])):
+        mine = (cells["patient"] == patient) & (cells["unit"] != "") & (cells["clone_status"] != "doublet")
+        members = cells[mine & cells["malignant"]] if "malignant" in cells else cells.iloc[:0]
+        members = pd.DataFrame({"specimen": [specimen.get(s, s) for s in members["sample"]],
+                                "clone_id": members["unit"].to_numpy()})
+        rows = sheet[sheet["patient"].astype(str) == patient] if "patient" in sheet else sheet
+        found = dna_rows.rows(rows.assign(specimen=[specimen[str(n)] for n in rows.index]), members, sites,
+                              per_cell=per_cell)
+        frames.append(found.assign(patient=patient))
+        own = clones["patient"] == patient
+        clones = pd.concat([clones[~own], dna_rows.settle(clones[own], found)])
+    frames = [f for f in frames if len(f)] or [schema.empty("car_dna")]
+    access.put_table(data, "car_clones", clones)
+    access.put_table(data, "car_dna", pd.concat(frames, ignore_index=True))

@@ -98,6 +98,8 @@ class Assessed:
         float64 (units,): doublet share.
     members
         float64 (entries,): probability that a cell of the entry carries the CAR.
+    shares
+        float64 (units, 3): prior of the hypotheses.
     """
 
     sets: Multisets
@@ -114,6 +116,7 @@ class Assessed:
     p_clear: np.ndarray
     eta: np.ndarray
     members: np.ndarray
+    shares: np.ndarray
 
 
 def _combinations(panel: Panel, code: np.ndarray, n_units: int) -> tuple[np.ndarray, list[tuple[int, ...]]]:
@@ -184,7 +187,7 @@ def assess(panel: Panel, code: np.ndarray, n_units: int, *, has_clone: np.ndarra
     sums = _sums(panel, sets)
     return Assessed(sets, group, groups, n, sums[:, 0].astype(np.int64), sums[:, 1].astype(np.int64), sums[:, 2:],
                     base, Posterior(state, f, m), base_post.state, other, doubt,
-                    np.array([g.eta for g in groups])[group], members)
+                    np.array([g.eta for g in groups])[group], members, shares)
 
 
 def _under(table: np.ndarray, middle: np.ndarray, sets: Multisets, groups: list[Weights], group: np.ndarray,
@@ -213,14 +216,14 @@ def cell_values(panel: Panel, found: Assessed, code: np.ndarray) -> np.ndarray:
     return out
 
 
-def fraction_interval(found: Assessed) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def fraction_interval(found: Posterior) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean and 95 % interval of the share of carrying members.
 
     The posterior mixes 0 (H0), 1 (H1) and the posterior of f under H2. Whatever the hypotheses' weights, the upper end
     is never below the 95 % quantile of f given that some members carry it: a share too small to be told from doublets
     is not excluded.
     """
-    state, f = found.posterior.state, found.posterior.f
+    state, f = found.state, found.f
     low_edge, high_edge = grids.F_EDGES[:-1], grids.F_EDGES[1:]
     mean = state[:, 1] + state[:, 2] * (f @ grids.F_MIDS)
     cumulated = np.cumsum(f, axis=1)

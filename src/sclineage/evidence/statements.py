@@ -124,7 +124,7 @@ def make(context: Context, code: np.ndarray, n_units: int, *, is_open: np.ndarra
     code = np.where(context.panel.key_of_cell >= 0, code, -1)
     found = assess(context.panel, code, n_units, device=context.options.device)
     support, controlled = _support(context, code, found)
-    mean, low, high = fraction_interval(found)
+    mean, low, high = fraction_interval(found.posterior)
     said, why = verdict.words(found, support, high, is_open=is_open, limit=context.options.fraction_limit)
     empty = found.n == 0
     for values in (mean, low, high):

@@ -235,9 +235,17 @@ def clones(patient: Patient, context: Context, parts: Partition, said: Statement
                           "car_verdict": stated["car_verdict"].to_numpy(object),
                           "car_reason": stated["car_reason"].to_numpy(object),
                           "car_evidence": np.where(stated["car_verdict"] == "indeterminate", "", "RNA"),
+                          "car_p_silent": _silent(context, said, unit), "car_dna": "",
                           "car_n_informative": said.found.n[unit], "car_n_with_car": with_car[unit],
                           "car_flags": flags, "umi": umi[unit]})
     return pd.concat([frame, values], axis=1).drop(columns="umi")
+
+
+def _silent(context: Context, said: Statements, unit: np.ndarray) -> np.ndarray:
+    """Posterior of a wholly silent CAR: RNA tells it from no CAR by the prior alone."""
+    prior = said.found.shares[unit]
+    odds = context.options.silenced_share * prior[:, 1] / np.maximum(prior[:, 0], 1e-300)
+    return np.where(said.found.n[unit] > 0, said.found.posterior.state[unit, 0] * odds / (1 + odds), np.nan)
 
 
 def _clone_flags(context: Context, parts: Partition, said: Statements, unit: int) -> list[str]:

@@ -14,10 +14,10 @@ from scipy import sparse
 from .. import _schema
 from .._errors import InputError, nearest
 from ..patient import access
+from ..patient.drivers import bare, read_drivers
 from . import calls as words
 from . import cycling, phenotype
 from .copynumber_api import arm_table, clone_arms
-from .drivers import bare, read_drivers
 from .fusion import PI_SURVEILLANCE, PI_SUSPECTED, Fused, clone_prior, fuse, line_table
 from .table import Alleles, ArmTest, Cells, codes
 from .userkey import Verdicts, from_column, from_file

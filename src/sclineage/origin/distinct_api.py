@@ -15,8 +15,8 @@ from scipy.special import logit
 from .. import _schema
 from .._errors import InputError
 from ..clones.api import informative
-from ..malignancy.drivers import bare, read_drivers
 from ..patient import access
+from ..patient.drivers import bare, read_drivers
 from . import relatedness
 from .levels import LEVELS, Answer, Line, answer
 

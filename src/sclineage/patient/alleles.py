@@ -1,4 +1,4 @@
-"""Allele counts per cell and site: folders as cellsnp-lite and vartrix write them."""
+"""Allele counts per cell and site: folders as cellsnp-lite and vartrix write them, or one long table."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from .._errors import InputError
+from .allele_tables import long_counts
 from .barcodes import require_unique
 from .matrices import as_counts, read_mtx
 from .text import read_table, read_text, require_columns, require_file, whole_numbers
@@ -24,7 +25,7 @@ class Alleles:
     Attributes
     ----------
     file
-        The folder.
+        The folder or table.
     barcodes
         Object array of text.
     sites
@@ -41,7 +42,7 @@ class Alleles:
 
 
 def read_alleles(folder: str | Path) -> Alleles:
-    """Read a folder of allele counts.
+    """Read a folder of allele counts, or a long table of them (`allele_tables.long_counts`).
 
     cellsnp-lite: ``cellSNP.base.vcf``, ``cellSNP.tag.AD.mtx``, ``cellSNP.tag.DP.mtx``, ``cellSNP.samples.tsv``. vartrix
     (coverage mode): ``ref.mtx``, ``alt.mtx``, ``barcodes.tsv`` and the sites as a VCF or as ``sites.tsv`` with columns
@@ -52,6 +53,8 @@ def read_alleles(folder: str | Path) -> Alleles:
     InputError
         A file is absent or cut off, shapes disagree, a site or barcode is listed twice, or AD exceeds DP.
     """
+    if Path(folder).is_file():
+        return _from_table(Path(folder))
     folder = require_file(folder, folder=True)
     listed = _file(folder, "cellSNP.samples.tsv", "barcodes.tsv", "samples.tsv")
     barcodes = read_table(listed, sep="\t", header=False)[0].to_numpy(dtype=object)
@@ -63,6 +66,20 @@ def read_alleles(folder: str | Path) -> Alleles:
     if ((dp - ad).data < 0).any():
         raise InputError(folder, "an alternative-allele count above the depth", "give AD and DP of one run")
     return Alleles(folder, barcodes, sites, ad, dp)
+
+
+def _from_table(path: Path) -> Alleles:
+    table = long_counts(path)
+    barcodes, cell = np.unique(table["barcode"].to_numpy(dtype=str), return_inverse=True)
+    names = (table["chrom"].astype(str) + ":" + table["pos"].astype(str) + ":" + table["ref"] + ":" + table["alt"])
+    first = table.loc[~names.duplicated(), ["chrom", "pos", "ref", "alt", "gene"]]
+    sites = first.set_index(pd.Index(names[~names.duplicated()], dtype=object))
+    at = (cell, sites.index.get_indexer(pd.Index(names)))
+    ad, dp = (sparse.csr_matrix((table[c].to_numpy(np.int32), at), shape=(barcodes.size, len(sites)))
+              for c in ("n_alt", "n_depth"))
+    ad.eliminate_zeros()
+    dp.eliminate_zeros()
+    return Alleles(path, barcodes.astype(object), sites, ad, dp)
 
 
 def _find(folder: Path, *names: str) -> Path | None:

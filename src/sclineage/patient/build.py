@@ -151,7 +151,7 @@ def _known_features(samples: Mapping[str, Sample]) -> pd.DataFrame:
 # --- what is kept beside it ------------------------------------------------------------------------------------------
 def _record(samples: Mapping[str, Sample], features: pd.DataFrame, inputs: list[str]) -> dict[str, object]:
     rows = pd.DataFrame([s.row for s in samples.values()], index=pd.Index(list(samples), dtype=object))
-    rows["not_used"] = [";".join(c for c in UNUSED if _given(row[c])) for _, row in rows.iterrows()]
+    rows["not_used"] = [";".join(c for c in _unused(row) if _given(row[c])) for _, row in rows.iterrows()]
     viral_and_car = {kind: np.array(sorted(set(features.loc[features["kind"] == kind, "feature"])), dtype=object)
                      for kind in ("car", "virus")}
     return {
@@ -161,6 +161,11 @@ def _record(samples: Mapping[str, Sample], features: pd.DataFrame, inputs: list[
         "inputs": np.array(inputs, dtype=object),
         "notes": np.array([note for s in samples.values() for note in s.notes], dtype=object),
     }
+
+
+def _unused(row: pd.Series) -> tuple[str, ...]:
+    """Columns that serve nothing in this row: a purity without a vector copy number says nothing."""
+    return UNUSED if _given(row["vcn_target"]) else (*UNUSED, "purity")
 
 
 def _given(value: object) -> bool:

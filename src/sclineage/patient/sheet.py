@@ -23,7 +23,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
 }
 FILES = ("gex", "cells", "raw", "vdj", "vdj_all", "molecules", "alleles", "bulk_tcr")
 LISTS = ("vdj", "vdj_all", "bulk_tcr")  # several files, separated by ';'
-UNUSED = ("bulk_tcr", "vcn_target", "vcn_reference", "purity")  # read and checked, not used yet
+UNUSED = ("bulk_tcr",)  # read and checked, not used yet
 _IDS = ("patient", "sample", "specimen", "gem_well", "pool")
 _NAMED_PATH = re.compile(r"(?P<name>[\w.-]+)=(?P<path>.+)")
 

@@ -22,7 +22,7 @@ HEAD = ["Axis", "Where", "n informative", "Seen", "Reading"]
 def evidence(view: View, clone: Row) -> Table:
     """All axes of evidence for one clone (its row of ``clones``)."""
     c = str(clone["clone_id"])
-    rows = [*_malignancy(view, clone), *_car_rna(view, c), _car_dna(view, clone), *_age(view, clone),
+    rows = [*_malignancy(view, clone), *_car_rna(view, c), *_car_dna(view, c), *_age(view, clone),
             *_virus(view, clone), *_distinct(view, clone)]
     return Table(f"Evidence on clone {view.names.get(c, c)}, axis by axis", HEAD, rows,
                  "The axes are independent: none of them follows from another.")
@@ -84,16 +84,42 @@ def _molecules(r: Row) -> str:
             f"{f.quantity(r['expected_if_negative'])} without, {f.quantity(r['expected_if_positive'])} if all carry it")
 
 
-def _car_dna(view: View, clone: Row) -> list[Cell]:
-    if "vcn_target" not in view.sheet or not view.sheet["vcn_target"].map(f.known).any():
-        return _row("CAR DNA", "", None, f.NOT_ASSESSED, "no vector copy number was given")
-    given = view.sheet[view.sheet["vcn_target"].map(f.known)]
-    counts = "; ".join(f"{s}: {r['vcn_target']} vector and {r.get('vcn_reference', '')} reference copies, purity "
-                       f"{r.get('purity', 'not given')}" for s, r in given.iterrows())
-    reading = "part of the verdict" if "DNA" in str(clone["car_evidence"]) else "given, not used for this verdict"
-    n = pd.to_numeric(given.get("vcn_reference", pd.Series(dtype=float)), errors="coerce").sum()
-    return _row("CAR DNA", ", ".join(map(str, given.index)), n or None, f"{counts} (n: reference copies)",
-                reading)
+def _car_dna(view: View, clone: str) -> list[list[Cell]]:
+    rows = view.of_clone("car_dna", clone)
+    if rows is None or rows.empty:
+        return [_row("CAR DNA", "", None, f.NOT_ASSESSED, "no vector copy number was given for a specimen of it")]
+    return [_row("CAR DNA", str(r["specimen"]), r["vcn_reference"], _copies(r), _dna_reading(r))
+            for r in rows.to_dict("records")]
+
+
+def _copies(r: Row) -> str:
+    """Counts, copies per tumour cell and the main integration site of a specimen."""
+    site = (f"main integration site {r['site']}{' in ' + str(r['site_gene']) if f.known(r['site_gene']) else ''}: "
+            f"{f.share(r['site_share'])} of the reads of {f.count(r['n_sites'])} sites" if f.real(r["n_sites"]) else "")
+    if not f.known(r["vcn_target"]):
+        return site or f.NOT_ASSESSED
+    counts = f"{f.count(r['vcn_target'])} vector and {f.count(r['vcn_reference'])} reference copies"
+    low, high = r["tumor_copies_low"], r["tumor_copies_high"]
+    per_cell = (f"purity {f.share(r['purity'])}: {f.quantity(low)} to {f.quantity(high)} copies per tumour cell"
+                if f.known(high) else "purity unknown")
+    return "; ".join(w for w in (counts, per_cell, site) if w)
+
+
+def _dna_reading(r: Row) -> str:
+    call, reason = str(r["dna_call"]), str(r["dna_reason"])
+    if call != "not_decided":
+        return plain_dna(call)
+    needed = f.real(r["purity_needed"])
+    purity = (f"; a negative from a purity of {f.share(needed, up=True)}"
+              if needed is not None and needed <= 1 and reason != "malignant_clone_unknown" else "")
+    more = (f"; a negative takes about {f.count(r['reference_needed'])} reference copies"
+            if reason == "too_few_copies_counted" and f.known(r["reference_needed"]) else "")
+    return f"{plain_dna(call)}: {plain(reason)}{purity}{more}"
+
+
+def plain_dna(call: str) -> str:
+    """Call of vector DNA in print."""
+    return {"present": "vector DNA present", "not_detected": "vector DNA not detected"}.get(call, "not decided")
 
 
 def _age(view: View, clone: Row) -> list[list[Cell]]:

@@ -23,7 +23,7 @@ _TONES = {
     "malignant": "alarm", "CAR positive": "alarm", "CAR mixed": "alarm", "CAR present": "alarm",
     "suspicious": "caution", "indeterminate": "caution", "not assessable": "caution", "not detected before": "caution",
     "seen before, not confirmed": "caution",
-    "not sampled before": "caution", "not assessed": "quiet",
+    "not sampled before": "caution", "not assessed": "quiet", "mutant": "alarm",
 }
 
 
@@ -131,10 +131,14 @@ def _tables(v: View) -> dict[str, Any]:
     out: dict[str, Any] = {
         "inputs": provenance.inputs(v), "settings": provenance.settings(v), "versions": provenance.versions(v),
         "car_cells": None if v.car_cells is None else tables.car_cells(v.car_cells), "clones": None, "time": None,
-        "what_if": None, "car": {}, "lines": {}}
+        "what_if": None, "car": {}, "lines": {}, "variants": None}
     for name, make in (("virus", tables.virus), ("distinct", tables.distinct)):
         frame = v.table(name)
         out[name] = None if frame is None else make(frame)
+    found = v.table("variants")
+    if found is not None:
+        shown = [] if v.shown is None else [str(c) for c in v.shown["clone_id"]]
+        out["variants"] = tables.variants(found, shown, v.names)
     samples = v.table("samples")
     out["samples"] = None if samples is None else tables.samples(samples, v.sheet)
     if v.clones is None or v.shown is None or v.headline is None:
@@ -144,8 +148,8 @@ def _tables(v: View) -> dict[str, Any]:
     if time is not None:
         out["time"] = tables.timeline(time, v.names, [str(c) for c in v.shown["clone_id"].head(MOST_IN_TIME)])
     if v.what_if is not None:
-        found = tables.what_if(v.what_if, v.headline, v.names)
-        out["what_if"] = found if found.rows else None
+        tried = tables.what_if(v.what_if, v.headline, v.names)
+        out["what_if"] = tried if tried.rows else None
     if v.table("clone_car") is not None:
         parts = {c: v.tables["clone_car"][v.tables["clone_car"]["clone_id"] == c] for c in ids}
         out["car"] = {c: tables.clone_car(part) for c, part in parts.items() if len(part)}
@@ -179,5 +183,6 @@ def _missing(v: View) -> dict[str, str]:
         "maps": "no gene-expression matrix" if not v.has_gex else "no embedding was made",
         "what_if": no_clone or "no other assumptions were tried for these clones",
         "virus": "no virus was asked for, or no reference held it",
+        "variants": "no somatic sites were listed (configuration key drivers), or no allele counts were given",
         "distinct": no_clone or "no pair of populations could be compared", "samples": "no table of samples was made",
     }

@@ -256,6 +256,33 @@ def virus(frame: pd.DataFrame) -> Table:
                  "One locus alone is never counted as positive.")
 
 
+def variants(frame: pd.DataFrame, shown: Sequence[str], names: Mapping[str, str]) -> Table:
+    """Somatic variants in lineages, populations and the clones that are shown; silence is never wild type."""
+    place = {c: k for k, c in enumerate(shown)}
+    part = frame[(frame["group"] != "clone") | frame["name"].isin(place)]
+    kinds = {"population": 0, "lineage": 1, "clone": 2}
+    part = part.assign(at=part["group"].map(kinds), of=part["name"].map(place).fillna(0)).sort_values(
+        ["site", "at", "of", "name"], kind="stable")
+
+    def call(r: Row) -> Cell:
+        reason = f": {plain(r['variant_reason'])}" if f.known(r["variant_reason"]) else ""
+        return Cell(plain(r["variant_call"]) + reason, str(r["variant_call"]), "word")
+
+    columns: list[Column] = [
+        ("Variant", lambda r: Cell(f"{r['gene']} {r['site']}".strip())), ("Cells of", text("group")),
+        ("Name", lambda r: Cell(names.get(str(r["name"]), plain(r["name"])), str(r["name"]), "name")),
+        ("Cells", number("n_cells")), ("n informative", number("n_informative")),
+        ("Reads of it", lambda r: Cell(f"{f.count(r['n_alt_reads'])} of {f.count(r['n_reads'])}", "", "num")),
+        ("Found", call), ("P mutant", number("p_mutant", f.probability)),
+        ("Mutant share, 95 %", span("fraction_low", "fraction_high")), ("Power", number("power", f.probability)),
+        ("Cells needed", number("cells_needed")), ("Flags", flags)]
+    return build("Somatic variants per group of cells", columns, part.to_dict("records"),
+                 "n informative: cells with a read at the site; the others say nothing. Wild type is said only where "
+                 "the reads would have shown the variant; of a clone it excludes a variant that all members share, and "
+                 "the upper end of the share stays open. Power: chance to be called mutant where all members are. "
+                 "Cells needed: cells of a clone, covered as here, from which wild type could be said.")
+
+
 LEVELS = {
     "D0": "none: different donors", "D1": "same donor only", "D2": "same blood stem-cell clone",
     "D3": "same T-cell precursor (same TRB)", "D4": "same mature T cell (TRB and TRA)", "D5": "same transduced cell",

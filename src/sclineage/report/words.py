@@ -39,6 +39,29 @@ MALIGNANT_CALL = {
     "no_malignant_features": "No feature of malignancy, in data that had the power to show one.",
     "not_assessable": "The data cannot tell; silence of the data is not health.",
 }
+VARIANT_CALL = {
+    "mutant": "Cells of the group carry the variant.",
+    "wild_type": "The reads would have shown the variant and did not. Of a clone this excludes a variant that all "
+                 "members share; the upper end of the share stays open.",
+    "not_assessable": "Too few reads to tell. Never to be read as wild type.",
+}
+VARIANT_REASON = {
+    "no_reads": "No cell of the group has a read at the site.",
+    "too_few_reads": "Reads without the variant, too few to exclude it.",
+    "ambiguous": "Reads of the variant that error, soup or doublets may explain.",
+}
+DNA_CALL = {
+    "present": "More than 0.5 vector copies per tumour cell, whatever the other cells carry.",
+    "not_detected": "Fewer than 0.1 vector copies per tumour cell at the stated purity (95 % limit).",
+    "not_decided": "The counts, the purity or the other cells of the specimen leave it open.",
+}
+DNA_REASON = {
+    "purity_unknown": "Without the share of tumour cells, copies per tumour cell are not known.",
+    "too_few_copies_counted": "Too few reference copies were counted to exclude one vector copy per tumour cell.",
+    "copies_in_other_cells_possible": "The copies may be the tumour's or those of CAR-T cells beside it.",
+    "no_copy_number": "Integration sites without a vector copy number.",
+    "malignant_clone_unknown": "No clone of the patient is called malignant or suspicious, so the DNA is nobody's.",
+}
 MALIGNANT_BASIS = {
     "genetic": "The call rests on genetic changes in the cells of the clone.",
     "pathology": "The call rests on the diagnosis given in the sample sheet.",
@@ -95,6 +118,7 @@ COUNTING = {
     "unknown": "How the CAR was counted is not known; the background is then always questioned.",
 }
 FLAG = {
+    "also_in": "The variant is also in these cells, which are no T cells: older than the T-cell clone.",
     "ambient_assumed": "The soup could not be measured and was assumed.",
     "at_ambient": "Viral reads are no more than the soup would bring.",
     "background_assumed": "The CAR background could not be measured and was assumed.",
@@ -105,15 +129,20 @@ FLAG = {
     "control_silent": "Cells that were declared to carry the CAR show none.",
     "counts_not_car_unique": "The CAR counts include sequence that normal T-cell genes share.",
     "depth_unknown": "No gene-expression matrix, so every cell is given the same depth.",
+    "dna_not_decided": "Vector DNA was measured and does not decide: see its row for why.",
+    "dna_not_detected": "Vector DNA was not detected; alone, without a negative by RNA, it makes no verdict.",
     "focus": "A clone that was asked for.",
     "from_sorted": "Carrying members were seen only among sorted cells.",
     "high_mito": "Most virus-positive cells are dying.",
     "index_hopping": "Share of the library's molecules that another library of the sequencing pool holds too.",
+    "inherited_like": "In nearly all cells of all lineages: likely inherited.",
     "minor": "Carrying members exist, but a CAR in all members is excluded.",
     "no_informative_cells": "No cell in which the clone could have been seen.",
     "no_positive_control": "No cells in which the CAR was shown to be captured.",
     "not_assessed": "The question could not be asked here.",
     "not_used": "A column of the sample sheet that this version does not use.",
+    "one_cell": "The call rests on one cell.",
+    "one_site_dominates": "One integration site holds more reads than an even mixture of sites would give it.",
     "one_locus_only": "Viral reads from one locus only; never counted as positive.",
     "only_CAR+_sorted": "Seen only in cells sorted for the CAR.",
     "only_CAR-_sorted": "Seen only in cells sorted against the CAR.",
@@ -121,8 +150,11 @@ FLAG = {
     "pre_infusion_car": "CAR transcripts before the infusion: a swapped sample or a wrong reference.",
     "qc_flagged_members": "Members kept although quality control would have dropped them, and their number.",
     "rna_dna_conflict": "RNA and vector DNA disagree.",
+    "rna_silent": "The vector is there by DNA; RNA alone could not tell.",
     "selected": "Sorted cells: a share of the sort, not of the body.",
     "selection_unknown": "It is not known whether these cells were sorted.",
+    "several_malignant_clones": "The specimen holds several malignant clones, which share its purity.",
+    "specimen_without_cells": "DNA of a specimen without single cells, taken for the only malignant clone.",
     "super_spreader": "One cell holds most of the viral reads.",
     "trb_not_seen": "No member shows a TRB, so no frequency can be given.",
 }
@@ -148,6 +180,10 @@ GROUPS: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
     "car_reason": ("Why indeterminate", CAR_REASON, schema.CAR_REASONS),
     "car_call": ("CAR of a cell", CAR_CALL, schema.CAR_CALLS),
     "malignant_call": ("Malignancy", MALIGNANT_CALL, schema.MALIGNANT_CALLS),
+    "dna_call": ("Vector DNA", DNA_CALL, schema.DNA_CALLS),
+    "dna_reason": ("Why vector DNA does not decide", DNA_REASON, schema.DNA_REASONS),
+    "variant_call": ("Variants", VARIANT_CALL, schema.VARIANT_CALLS),
+    "variant_reason": ("Why a variant is not assessable", VARIANT_REASON, schema.VARIANT_REASONS),
     "malignant_basis": ("What a malignancy call rests on", MALIGNANT_BASIS, schema.MALIGNANT_BASIS),
     "clone_status": ("How a cell got its clone", CLONE_STATUS, schema.CLONE_STATUSES),
     "predates_infusion": ("Age of a clone", PREDATES, schema.PREDATES),
