@@ -50,6 +50,8 @@ def patient(case: str = "full", *, rename: dict[str, str] | None = None, seed: i
             access.put_table(data, "virus", virus(names))
             access.put_table(data, "clone_arms", clone_arms())
             access.put_table(data, "distinct", distinct())
+            access.put_table(data, "car_dna", car_dna())
+            access.put_table(data, "variants", variants())
     store["run"] = json.dumps(record())
     return data
 
@@ -159,7 +161,8 @@ def clone_row(clone: str, case: str = "full") -> dict[str, Any]:
                llr_driver=np.nan, llr_copy_number=np.nan, llr_classifier=np.nan,
                malignant_power=0.85, malignant_sentence="", first_day=30.0,
                predates_infusion="not_detected", predates_limit=0.034, predates_reason="", flags="", car_flags="",
-               car_product="", **car_numbers("indeterminate", "too_few_cells"), car_n_informative=n, car_n_with_car=0)
+               car_product="", car_p_silent=0.01, car_dna="",
+               **car_numbers("indeterminate", "too_few_cells"), car_n_informative=n, car_n_with_car=0)
     row |= SPECIAL.get(clone, {})
     if case == "indeterminate":
         row |= {"malignant_call": "not_assessable", "malignant_p": np.nan, "malignant_sentence": "",
@@ -296,6 +299,34 @@ def virus(names: list[str]) -> pd.DataFrame:
                 "rate": 0.01, "low": 0.0003, "high": 0.056, "ratio_to_ambient": 1.1, "n_loci": 1, "flags": "one_locus"},
         base | {"population": "other_T", "sample": names[3], "n_cells": 0, "n_positive": 0, "umi": 0,
                 "rate": np.nan, "low": np.nan, "high": np.nan, "ratio_to_ambient": np.nan, "n_loci": 0, "flags": ""}])
+
+
+def car_dna() -> pd.DataFrame:
+    """Two specimens: one that decides and one whose purity is unknown."""
+    def line(specimen: str, **values: Any) -> dict[str, Any]:
+        nothing = {c.name: np.nan if c.dtype != "str" else "" for c in _schema.CAR_DNA}
+        return nothing | {"patient": PATIENT, "clone_id": MALIGNANT, "specimen": specimen} | values
+
+    return pd.DataFrame([
+        line("biopsy", vcn_target=2, vcn_reference=1500, purity=0.9, tumor_copies_low=0.0, tumor_copies_high=0.011,
+             dna_call="not_detected", purity_needed=0.096, n_sites=3, site="chr17:7676154", site_gene="TP53",
+             site_reads=30, site_share=0.75),
+        line("blood_d30", vcn_target=9, vcn_reference=80, dna_call="not_decided", dna_reason="purity_unknown")])
+
+
+def variants() -> pd.DataFrame:
+    """One site: mutant in the malignant clone, not covered in a small one, wild type with power in myeloid cells."""
+    def line(group: str, name: str, call: str, reason: str, n: int, alt: int, **values: Any) -> dict[str, Any]:
+        base = {c.name: np.nan if c.dtype != "str" else "" for c in _schema.VARIANTS}
+        return base | {"patient": PATIENT, "group": group, "name": name, "site": "chr2:25234373:C>T", "gene": "DNMT3A",
+                       "kind": "nuclear", "n_cells": 600, "n_informative": n, "n_reads": n, "n_alt_reads": alt,
+                       "n_alt_cells": alt, "variant_call": call, "variant_reason": reason} | values
+
+    return pd.DataFrame([
+        line("clone", MALIGNANT, "mutant", "", 80, 33, p_mutant=0.999, power=1.0),
+        line("clone", SUSPICIOUS, "not_assessable", "no_reads", 0, 0, power=0.0, cells_needed=160),
+        line("lineage", "myeloid", "wild_type", "", 90, 0, p_mutant=0.001, fraction_low=0.0, fraction_high=0.06,
+             power=0.99)])
 
 
 def distinct() -> pd.DataFrame:

@@ -254,6 +254,21 @@ def test_a_virus_without_cells_is_not_assessed(full: Page) -> None:
     assert rows["CAR-T cells"]["Above ambient"] == "0"
 
 
+def test_variants_without_a_read_are_not_wild_type(full: Page) -> None:
+    rows = full.table("Somatic variants")
+    assert {r["Name"]: r["Found"] for r in rows}["myeloid"] == "wild type"
+    silent = next(r for r in rows if r["n informative"] == "0")
+    assert silent["Found"] == "not assessable: no reads"
+    assert silent["Cells needed"] == "160"
+
+
+def test_vector_dna_stands_beside_rna(full: Page) -> None:
+    assert "2 vector and 1,500 reference copies; purity 90 %: 0 to 0.011 copies per tumour cell" in full.text
+    assert "main integration site chr17:7676154 in TP53: 75 % of the reads of 3 sites" in full.text
+    assert "vector DNA not detected" in full.text
+    assert "not decided: purity unknown" in full.text
+
+
 def test_hostile_names_are_escaped() -> None:
     hostile = '<script>alert("x")</script>'
     html = page.render(b.patient(rename={"blood_d30": hostile, "biopsy_a": "$a^{b$ & \"c\""}))

@@ -274,7 +274,8 @@ def assess(site: Site, reads: Reads, code: np.ndarray, n_groups: int, *, rng: in
     sums = [np.bincount(code[used], v, n_groups).astype(np.int64)
             for v in (np.ones(at.size), kept.alt > 0, kept.depth, kept.alt)]
     strict = (found.by_m.max(axis=1) - found.reference[:, 0]) / np.log(10)
-    return Found(*sums, after.state, found.log10_bf, strict, mean, low, high,
+    n, n_alt, n_reads, n_alt_reads = sums
+    return Found(n, n_alt, n_reads, n_alt_reads, after.state, found.log10_bf, strict, mean, low, high,
                  power(site, near, code[used], n_groups, rng=rng, device=device))
 
 
