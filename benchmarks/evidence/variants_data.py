@@ -53,12 +53,14 @@ def mitoclone(folder: Path) -> md.MuData:
 
 
 def clonetracer(folder: Path) -> md.MuData:
-    """Patient A.2: RNF130 in T cells and myeloid cells of one library."""
+    """Patient A.2: RNF130 in the cell types of one library; populations are the source's T cells and myeloid cells."""
     raw = json.loads(gzip.decompress((folder / "somatic-variants-per-cell" / "clonetracer_A.2.json.gz").read_bytes()))
     mutant, other = np.array(raw["M"], np.int64), np.array(raw["N"], np.int64)
     at = [j for j, kind in enumerate(raw["mut_type"]) if kind != 0]
-    classes = np.array(raw["class_names"])[np.array(raw["class_assign"], np.int64) - min(raw["class_assign"])]
-    obs = pd.DataFrame({"patient": "A.2", "sample": "A.2", "population": "all", "subset": classes},
+    classes, types = (np.array(raw[f"{k}_names"])[np.array(raw[v], np.int64) - 1]
+                      for k, v in (("class", "class_assign"), ("celltype", "celltype")))
+    obs = pd.DataFrame({"patient": "A.2", "sample": "A.2", "population": classes,
+                        "subset": [FAMILY.get(t, t) for t in types]},
                        index=pd.Index([str(c) for c in raw["cell_barcode"]]))
     sites = [(str(raw["mut_names"][j]).split("_")[0], 1, "R", "V", str(raw["mut_names"][j])) for j in at]
     return patient(obs, mutant[:, at], mutant[:, at] + other[:, at], _sites(sites))
@@ -111,4 +113,6 @@ def _labels(source: Path, cells: list[str]) -> pd.DataFrame:
 
 FAMILY = {"NK": "NK", "B": "B", "Plasma": "B", "EarlyE": "erythroid", "LateE": "erythroid", "cDC": "myeloid",
           "pDC": "myeloid", "Mono": "myeloid", "ncMono": "myeloid", "ProMono": "myeloid", "Prog": "stem",
-          "HSC": "stem"}
+          "HSC": "stem", "Cytotoxic Effectors": "T", "Memory/Naive T": "T", "B cells": "B", "Plasma cells": "B",
+          "Monocytes": "myeloid", "HSC/MPP": "stem", "Lymphomyeloid precursors": "stem",
+          "MEg/Ery precursors": "erythroid", "Aberrant": "aberrant", "Others": ""}

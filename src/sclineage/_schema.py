@@ -9,12 +9,24 @@ from __future__ import annotations
 import gzip
 import io
 import os
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from ._columns import CLONE as _CLONE
+from ._columns import KEY as _KEY
+from ._columns import Column as Column
+from ._columns import column as _c
 from ._provenance import whole
+from ._schema_evidence import CAR_DNA as CAR_DNA
+from ._schema_evidence import CAR_PROTEIN as CAR_PROTEIN
+from ._schema_evidence import DNA_CALLS as DNA_CALLS
+from ._schema_evidence import DNA_REASONS as DNA_REASONS
+from ._schema_evidence import PROTEIN_CALLS as PROTEIN_CALLS
+from ._schema_evidence import VARIANT_CALLS as VARIANT_CALLS
+from ._schema_evidence import VARIANT_GROUPS as VARIANT_GROUPS
+from ._schema_evidence import VARIANT_REASONS as VARIANT_REASONS
+from ._schema_evidence import VARIANTS as VARIANTS
 
 # --- words -----------------------------------------------------------------------------------------------------------
 CAR_VERDICTS = ("CAR_positive", "CAR_mixed", "CAR_present", "no_clonal_CAR_expression",
@@ -29,12 +41,6 @@ MALIGNANT_CALLS = ("malignant", "suspicious", "no_malignant_features", "not_asse
 MALIGNANT_BASIS = ("genetic", "pathology", "user")
 CLONE_STATUSES = ("assigned", "attached_dropout", "ambiguous", "doublet", "ambient_cleaned", "multichain",
                   "no_receptor")
-DNA_CALLS = ("present", "not_detected", "not_decided")
-DNA_REASONS = ("purity_unknown", "too_few_copies_counted", "copies_in_other_cells_possible", "no_copy_number",
-               "malignant_clone_unknown")
-VARIANT_CALLS = ("mutant", "wild_type", "not_assessable")
-VARIANT_REASONS = ("no_reads", "too_few_reads", "ambiguous")
-VARIANT_GROUPS = ("clone", "lineage", "population")
 ANSWERS = ("yes", "no", "not_assessed")
 PREDATES = ("yes", "not_detected", "not_sampled")
 POPULATIONS = ("malignant", "CAR-T", "other_T", "other", "doublet", "not_assessed")
@@ -52,22 +58,6 @@ SHEET_COLUMNS = ("patient", "sample", "specimen", "gem_well", "pool", "day", "ma
 ASSAYED = "sclineage"  # the key of `uns` that holds everything we store
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A written column: `dtype` is one of str, int, float, bool; `words` the allowed values, if it has an enum."""
-
-    name: str
-    dtype: str
-    meaning: str
-    words: tuple[str, ...] = ()
-
-
-def _c(name: str, dtype: str, meaning: str, words: tuple[str, ...] = ()) -> Column:
-    return Column(name, dtype, meaning, words)
-
-
-_KEY = [_c("patient", "str", "patient id of the sheet")]
-_CLONE = [*_KEY, _c("clone_id", "str", "stable id: patient and a hash of the anchor chain")]
 _CAR_STATEMENT = [
     _c("car_verdict", "str", "what the data say of the CAR in this clone", CAR_VERDICTS),
     _c("car_reason", "str", "why indeterminate; empty for definite verdicts", CAR_REASONS),
@@ -154,6 +144,7 @@ _CAR_NUMBERS = [
     _c("car_fraction_high", "float", "upper end of the 95 % interval of that share"),
     _c("car_power", "float", "P(no_clonal_CAR_expression or stronger | a CAR-free clone of this size and depth)"),
     _c("car_theta_excluded", "float", "smallest excluded expression as a share of the control's"),
+    _c("car_cells_needed", "float", "informative cells without the CAR from which a clonal CAR could be excluded"),
 ]
 CAR_CLONES = [*_CLONE, *_CAR_STATEMENT, *_CAR_NUMBERS,
               _c("car_p_silent", "float", "posterior: members hold a CAR that they do not express; never in a verdict"),
@@ -174,32 +165,12 @@ CLONE_CAR = [
     _c("expected_if_positive", "float", "CAR UMIs expected if all members carried it"),
     *_CAR_STATEMENT, *_CAR_NUMBERS,
 ]
-CAR_DNA = [
+CAR_SCENARIOS = ("fitted", "sensitivity_halved", "background_x10", "doublets_x2")
+CAR_WHAT_IF = [
     *_CLONE,
-    _c("specimen", "str", "specimen of the sheet"),
-    _c("vcn_target", "int", "vector copies counted (ddPCR)"),
-    _c("vcn_reference", "int", "copies of the reference gene counted"),
-    _c("purity", "float", "share of tumour cells, as given"),
-    _c("copies_per_cell", "float", "vector copies per cell"),
-    _c("copies_low", "float", "lower end of its exact 95 % interval"),
-    _c("copies_high", "float", "upper end"),
-    _c("tumor_copies_low", "float", "copies per tumour cell if every other cell had three"),
-    _c("tumor_copies_high", "float", "copies per tumour cell if no other cell had any"),
-    _c("dna_call", "str", "present: more than 0.5 at the lower bound; not_detected: below 0.1 at the upper", DNA_CALLS),
-    _c("dna_reason", "str", "why not decided", DNA_REASONS),
-    _c("purity_needed", "float", "least purity at which these counts would be a negative; above 1 at none"),
-    _c("reference_needed", "float", "reference copies to count so that no vector copy would be a negative"),
-    _c("power_not_detected", "float", "P(not_detected | no vector; counts and purity as here)"),
-    _c("power_present", "float", "P(present | one copy per tumour cell and none elsewhere)"),
-    _c("log_ratio", "float", "log-likelihood ratio (nats), vector in every tumour cell against none"),
-    _c("n_sites", "int", "integration sites; missing where none were read"),
-    _c("site", "str", "the site with most reads, chrom:pos"),
-    _c("site_gene", "str", "its gene, where given"),
-    _c("site_reads", "int", "its reads or fragments"),
-    _c("site_share", "float", "its share of all"),
-    _c("site_share_low", "float", "lower end of the exact 95 % interval of the share"),
-    _c("site_share_high", "float", "upper end"),
-    _c("flags", "str", "';'-separated: one_site_dominates, specimen_without_cells, several_malignant_clones"),
+    _c("scenario", "str", "what is changed after the fit", CAR_SCENARIOS),
+    *_CAR_STATEMENT[:1],
+    *[c for c in _CAR_NUMBERS if c.name in {"car_p_negative", "car_p_positive", "car_p_mixed", "car_log10_bf"}],
 ]
 TIMELINE = [
     *_CLONE,
@@ -289,32 +260,6 @@ VIRUS = [
     _c("n_loci", "int", "viral features with at least one UMI in the population"),
     _c("flags", "str", "';'-separated flags"),
 ]
-VARIANTS = [
-    *_KEY,
-    _c("group", "str", "what the cells are grouped by", VARIANT_GROUPS),
-    _c("name", "str", "clone id, cell type or population"),
-    _c("site", "str", "chrom:pos:ref>alt, position 1-based"),
-    _c("gene", "str", "gene, where given"),
-    _c("kind", "str", "nuclear: alleles drop out; mitochondrial: heteroplasmy", ("nuclear", "mitochondrial")),
-    _c("n_cells", "int", "cells of the group, doublets and excluded cells not counted"),
-    _c("n_informative", "int", "of these, cells with a read at the site"),
-    _c("n_reads", "int", "reads (or UMIs) at the site"),
-    _c("n_alt_cells", "int", "cells with a read of the variant"),
-    _c("n_alt_reads", "int", "reads of the variant"),
-    _c("alt_reads_expected", "float", "reads of the variant expected from error and soup"),
-    _c("variant_call", "str", "mutant members; none, in reads that would have shown them; or not known", VARIANT_CALLS),
-    _c("variant_reason", "str", "why not assessable", VARIANT_REASONS),
-    _c("p_wild_type", "float", "posterior: no member is mutant"),
-    _c("p_mutant", "float", "posterior: some or all members are"),
-    _c("log10_bf", "float", "log10 Bayes factor, mutation against none"),
-    _c("fraction", "float", "posterior mean of the share of mutant members"),
-    _c("fraction_low", "float", "lower end of its 95 % interval"),
-    _c("fraction_high", "float", "upper end; of a wild-type group the share that is not excluded"),
-    _c("power", "float", "P(called mutant | all members heterozygous, these reads)"),
-    _c("cells_needed", "float", "cells of a clone, covered as here, from which wild type could be said"),
-    _c("flags", "str", "';'-separated: one_cell, also_in=LINEAGE (cells that are no T cells), inherited_like"),
-]
-
 # --- counting ---------------------------------------------------------------------------------------------------------
 READS = [
     _c("group", "str", "what the reads are split by", ("barcode", "transcript", "molecule")),
@@ -349,7 +294,8 @@ HOPPING = [
 TABLES: dict[str, list[Column]] = {
     "reads": READS, "sharing": SHARING, "hopping": HOPPING,
     "cells": CELLS, "receptors": RECEPTORS, "malignancy": MALIGNANCY, "clone_arms": CLONE_ARMS,
-    "car_clones": CAR_CLONES, "clone_car": CLONE_CAR, "car_dna": CAR_DNA, "timeline": TIMELINE, "origin": ORIGIN,
+    "car_clones": CAR_CLONES, "clone_car": CLONE_CAR, "car_dna": CAR_DNA, "car_protein": CAR_PROTEIN,
+    "car_what_if": CAR_WHAT_IF, "timeline": TIMELINE, "origin": ORIGIN,
     "clones": CLONES, "samples": SAMPLES, "distinct": DISTINCT, "virus": VIRUS, "variants": VARIANTS,
     "compare": COMPARE,
 }
@@ -358,6 +304,8 @@ SORT: dict[str, list[str]] = {
     "cells": ["patient", "sample", "barcode"], "samples": ["patient", "sample"],
     "clone_car": ["patient", "clone_id", "specimen", "selection", "population"],
     "car_dna": ["patient", "clone_id", "specimen"],
+    "car_protein": ["patient", "clone_id"],
+    "car_what_if": ["patient", "clone_id"],  # scenarios in their order
     "timeline": ["patient", "clone_id", "day", "sample"],
     "clone_arms": ["patient", "clone_id"],  # arms in the order of the genome
     "distinct": ["patient", "population_a", "population_b", "line"],

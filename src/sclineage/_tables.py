@@ -120,12 +120,23 @@ def stage_table(data: Data, name: str) -> pd.DataFrame:
     return schema.empty(name) if frame is None else schema.conform(frame, name)
 
 
+def car_what_if(data: Data) -> pd.DataFrame:
+    """CAR verdicts of the clones in focus under other parameters (columns of `_schema.CAR_WHAT_IF`)."""
+    found = access.store(data).get("car_what_if")
+    if found is None or len(found) == 0:
+        return schema.empty("car_what_if")
+    patients = access.text(data, "patient")
+    return schema.conform(pd.DataFrame(found).assign(patient=patients[0] if patients.size else ""), "car_what_if")
+
+
 FILES = {
     "cells.csv.gz": ("cells", cells),
     "clones.csv": ("clones", clones),
     "samples.csv": ("samples", samples),
     "clone_car.csv": ("clone_car", lambda data: stage_table(data, "clone_car")),
     "car_dna.csv": ("car_dna", lambda data: stage_table(data, "car_dna")),
+    "car_protein.csv": ("car_protein", lambda data: stage_table(data, "car_protein")),
+    "car_what_if.csv": ("car_what_if", car_what_if),
     "clone_arms.csv": ("clone_arms", lambda data: stage_table(data, "clone_arms")),
     "timeline.csv": ("timeline", lambda data: stage_table(data, "timeline")),
     "distinct.csv": ("distinct", lambda data: stage_table(data, "distinct")),

@@ -34,6 +34,7 @@ def run(sheet: Path, car: Car, out: Out, virus: Virus = None,
         config: Annotated[Path | None, typer.Option("--config", help="YAML configuration.")] = None,
         malignant_key: Annotated[str | None, typer.Option(help="Your own call: obs column or CSV.")] = None,
         focus: Annotated[str | None, typer.Option(help="File naming clones of interest.")] = None,
+        car_adt: Annotated[str | None, typer.Option("--car-adt", help="Antibody against the CAR, F1[+F2].")] = None,
         device: Device = "auto", threads: Threads = None, seed: Annotated[int, typer.Option()] = 0,
         resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
         debug: Debug = False) -> None:
@@ -43,7 +44,7 @@ def run(sheet: Path, car: Car, out: Out, virus: Virus = None,
 
     with beside(threads):
         run_(sheet, out, car=car, virus=virus or (), config=config, malignant_key=malignant_key, focus=focus,
-             device=device, threads=threads, seed=seed, resume=resume, say=_say)  # type: ignore[arg-type]
+             car_adt=car_adt, device=device, threads=threads, seed=seed, resume=resume, say=_say)  # type: ignore[arg-type]
     _say(f"done: {out / 'report.html'}" if (out / "report.html").exists() else f"done: {out}")
 
 

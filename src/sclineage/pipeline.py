@@ -39,18 +39,20 @@ class Options:
     config: Config = field(default_factory=Config)
     malignant_key: str | None = None
     focus: str | None = None
+    car_adt: str | None = None
     seed: int = 0
     config_file: Path | None = None
 
     def record(self) -> dict[str, Any]:
         """Parameters as they are kept in run.json."""
         return {"car": self.car, "virus": list(self.virus), "config": self.config.record(),
-                "malignant_key": self.malignant_key, "focus": self.focus, "seed": self.seed}
+                "malignant_key": self.malignant_key, "focus": self.focus, "car_adt": self.car_adt,
+                "seed": self.seed}
 
 
 def run(sheet: str | os.PathLike[str], out: str | os.PathLike[str], *, car: str | None = None,
         virus: Sequence[str] = (), config: str | os.PathLike[str] | Mapping[str, Any] | None = None,
-        malignant_key: str | None = None, focus: str | None = None, device: Device = "auto",
+        malignant_key: str | None = None, focus: str | None = None, car_adt: str | None = None, device: Device = "auto",
         threads: int | None = None, seed: int = 0, resume: bool = False, say: Say | None = None) -> None:
     """Run every step for every patient of a sheet and write tables, MuData and report into `out`.
 
@@ -70,6 +72,8 @@ def run(sheet: str | os.PathLike[str], out: str | os.PathLike[str], *, car: str 
         Your own malignancy call: an obs column, or a CSV of cells or clones.
     focus
         File that names clones of interest.
+    car_adt
+        Antibody against the CAR (``F1+F2`` adds several): protein is reported beside RNA, never summed with it.
     device, threads, seed
         Device and threads change the time, never the result.
     resume
@@ -86,7 +90,7 @@ def run(sheet: str | os.PathLike[str], out: str | os.PathLike[str], *, car: str 
 
     for kernel in KERNELS:
         _backend.pick(device, kernel=kernel)
-    options = Options(car, tuple(virus), read_config(config), malignant_key, focus, seed,
+    options = Options(car, tuple(virus), read_config(config), malignant_key, focus, car_adt, seed,
                       None if config is None or isinstance(config, Mapping) else Path(config))
     faults = check(sheet, car=car, virus=options.virus)
     if faults:
@@ -177,6 +181,10 @@ class _Patient:
         from .patient.api import read_patient
 
         data = read_patient(self.sheet, patient=self.patient, car=self.options.car, virus=self.options.virus)
+        if self.options.car_adt is not None:
+            from .evidence.protein_api import antibodies
+
+            antibodies(data, self.options.car_adt)
         self.say(f"[{self.patient}] {data.n_obs} cells, {len(access.sample_table(data))} samples, {_memory(data)}")
         return data
 
@@ -258,6 +266,10 @@ class _Patient:
                        silenced_share=config.silenced_share, doublet_rate=config.doublet_rate,
                        sites=config.sites, reference_copies=config.reference_copies,
                        rng=self.options.seed, device=settings.device)
+            if self.options.car_adt is not None:
+                from .evidence.api import car_protein
+
+                car_protein(data, features=self.options.car_adt, fraction_limit=config.fraction_limit)
         populations(data)
         return data
 

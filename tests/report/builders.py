@@ -185,7 +185,7 @@ def car_numbers(verdict: str, reason: str = "") -> dict[str, Any]:
             "car_p_negative": p[0], "car_p_positive": p[1], "car_p_mixed": p[2],
             "car_log10_bf": -9.4 if negative else 0.4 if reason else 24.1, "car_fraction": share[0],
             "car_fraction_low": share[1], "car_fraction_high": share[2], "car_power": 0.12 if reason else 0.99,
-            "car_theta_excluded": 0.05 if negative else np.nan}
+            "car_theta_excluded": 0.05 if negative else np.nan, "car_cells_needed": 31 if reason else np.nan}
 
 
 SPECIAL: dict[str, dict[str, Any]] = {

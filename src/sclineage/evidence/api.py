@@ -13,6 +13,7 @@ from .._errors import InputError
 from .._settings import Device
 from ..patient import access
 from ..patient.access import Data
+from .protein_api import car_protein as car_protein
 from .variants_api import variant_status as variant_status
 from .virus_api import virus_status as virus_status
 from .virus_api import virus_table as virus_table

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import logsumexp
 
+from .._schema import CAR_SCENARIOS
 from ..kernels import evidence as kernel
 from ..kernels.evidence import CMAX, multisets
 from . import controls as ctl
@@ -21,7 +22,6 @@ SIMULATIONS = 200
 MAX_SIMULATED_CELLS = 2000
 MAX_UNITS = 300
 LIKELIHOOD_DROP = 1.92  # natural-log units: one-sided 95 % limit
-SCENARIOS = ("fitted", "sensitivity_halved", "background_x10", "doublets_x2")
 _NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
 
 
@@ -59,6 +59,41 @@ def _interpolate(values: np.ndarray, log_m: np.ndarray, at: float) -> np.ndarray
     return values[:, low] * (low + 1 - position) + values[:, low + 1] * (position - low)
 
 
+def cells_needed(context: Context, statements: Statements, code: np.ndarray) -> np.ndarray:
+    """Informative cells without the CAR, as deep as those seen, from which a clonal CAR could be excluded.
+
+    The Bayes factor of cells without a CAR UMI must reach the bar at the weakest expression that a negative excludes;
+    background and doublets make it more. Missing for carrying units and where not one cell was seen. A unit without a
+    positive control needs that as well.
+
+    Parameters
+    ----------
+    code
+        int64 (cells of the patient,): unit of every cell, -1 for none.
+    """
+    panel, n = context.panel, statements.found.n
+    gain = np.stack([_silent_gain(panel, ctl.MULTIPLIER[s]) for s in (ctl.PAIRED, ctl.SAME)])
+    used = (code >= 0) & (panel.key_of_cell >= 0)
+    row = (statements.strength == ctl.SAME).astype(np.int64)[code[used]]
+    order = np.lexsort((panel.key_of_cell[used], code[used]))  # sums in one order, whatever that of the cells
+    total = np.bincount(code[used][order], gain[row, panel.key_of_cell[used]][order], n.size)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        out = np.maximum(np.ceil(verdict.DECADES * n / total), verdict.MIN_NEGATIVE_CELLS)
+    return np.where(statements.carries | (n == 0) | ~np.isfinite(out), np.nan, out)
+
+
+def _silent_gain(panel: Panel, multiplier: float) -> np.ndarray:
+    """Decades by which one cell without a CAR UMI, of each key's depth, speaks against expression at `multiplier`."""
+    out = []
+    for lib in panel.libraries:
+        logs = lib.loglik(bins=np.arange(lib.keys.depth.size), counts=np.zeros(lib.keys.depth.size, np.int64))[:, 1, :]
+        by_m = logs[:, 1:-1] - logs[:, :1]
+        at = _interpolate(by_m, np.log(grids.M), float(np.log(multiplier)))
+        w = 1 - grids.REFERENCE_SM
+        out.append((-np.logaddexp(np.log1p(-w), np.log(w) + at) / np.log(10))[lib.keys.bin])
+    return np.concatenate(out)
+
+
 def _moved(lib: Library, theta: float, background: float, doublets: float) -> Library:
     eta = min(lib.background.eta * doublets, grids.ETA_CAP)
     more = units.Doublets(np.minimum(lib.doublets.eta * doublets, grids.ETA_CAP), lib.doublets.share)
@@ -74,7 +109,7 @@ def what_if(context: Context, code: np.ndarray, n_units: int, *, is_open: np.nda
     changes = {"fitted": (1.0, 1.0, 1.0), "sensitivity_halved": (0.5, 1.0, 1.0), "background_x10": (1.0, 10.0, 1.0),
                "doublets_x2": (1.0, 1.0, 2.0)}
     out = {}
-    for name in SCENARIOS:
+    for name in CAR_SCENARIOS:
         libraries = [_moved(lib, *changes[name]) for lib in context.panel.libraries]
         panel = make(context.cells, libraries, context.design.names)
         out[name] = make_statements(replace(context, panel=panel), code, n_units, is_open=is_open)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .car import Partition, Patient, Result
 
 NUMBERS = ("car_p_negative", "car_p_positive", "car_p_mixed", "car_log10_bf", "car_fraction", "car_fraction_low",
-           "car_fraction_high", "car_power", "car_theta_excluded")
+           "car_fraction_high", "car_power", "car_theta_excluded", "car_cells_needed")
 STATED = ("car_p_negative", "car_p_positive", "car_p_mixed", "car_log10_bf")
 WHAT_IF = ("clone_id", "scenario", "car_verdict", "car_p_negative", "car_p_positive", "car_p_mixed", "car_log10_bf")
 CAR_SAMPLE_COLUMNS = tuple(c.name for c in schema.SAMPLES if c.name.startswith("car_"))
@@ -64,15 +64,17 @@ class CloneRows:
         return self.table["car_log10_bf"].to_numpy(np.float64)
 
 
-def numbers(said: Statements, power: np.ndarray, *, is_open: np.ndarray) -> pd.DataFrame:
+def numbers(said: Statements, power: np.ndarray, needed: np.ndarray, *, is_open: np.ndarray) -> pd.DataFrame:
     """Number columns of units; a share of carrying members only where cells were not selected by the CAR."""
     state = said.found.posterior.state
     out = pd.DataFrame({
         "car_p_negative": state[:, 0], "car_p_positive": state[:, 1], "car_p_mixed": state[:, 2],
         "car_log10_bf": said.log10_bf, "car_fraction": said.fraction, "car_fraction_low": said.low,
-        "car_fraction_high": said.high, "car_power": power, "car_theta_excluded": limits.theta_excluded(said)})
+        "car_fraction_high": said.high, "car_power": power, "car_theta_excluded": limits.theta_excluded(said),
+        "car_cells_needed": needed})
     out.loc[said.found.n == 0, list(NUMBERS)] = np.nan
-    out.loc[~is_open, ["car_fraction", "car_fraction_low", "car_fraction_high", "car_theta_excluded"]] = np.nan
+    out.loc[~is_open, ["car_fraction", "car_fraction_low", "car_fraction_high", "car_theta_excluded",
+                       "car_cells_needed"]] = np.nan
     out.loc[~is_open & (said.found.n > 0), "car_power"] = 0.0
     return out
 
@@ -126,7 +128,7 @@ def _rows_of(patient: Patient, context: Context, place: pd.DataFrame, mask: np.n
         "expected_if_positive": said.found.expected[:, [0, 2]].sum(axis=1),
         "car_verdict": said.verdict, "car_reason": said.reason,
         "car_evidence": np.where(said.verdict == "indeterminate", "", "RNA")})
-    rows = pd.concat([rows, numbers(said, power, is_open=is_open)], axis=1)
+    rows = pd.concat([rows, numbers(said, power, limits.cells_needed(context, said, code), is_open=is_open)], axis=1)
     chosen = Units(keys["clone"].to_numpy(np.int64), keys["specimen"].to_numpy(object),
                    keys["selection"].to_numpy(object), np.full(len(keys), population, object))
     return rows, chosen, said.carries, is_open
@@ -225,10 +227,11 @@ def clones(patient: Patient, context: Context, parts: Partition, said: Statement
     wanted = _largest(said.found.n, is_open)
     wanted |= is_open & np.isin(parts.clone, focus)
     power = limits.power(context, said, names, wanted)
-    umi, with_car = _exact(context, parts.code, parts.clone.size)
-    values = numbers(said, power, is_open=is_open).iloc[unit].reset_index(drop=True)
-    none = said.found.n[unit] == 0
-    values[list(STATED)] = stated[list(STATED)].mask(pd.Series(none), axis=0)
+    _, with_car = _exact(context, parts.code, parts.clone.size)
+    needed = limits.cells_needed(context, said, parts.code)
+    values = numbers(said, power, needed, is_open=is_open).reindex(unit).reset_index(drop=True)
+    n = _of_clone(said.found.n, unit)
+    values[list(STATED)] = stated[list(STATED)].mask(pd.Series(n == 0), axis=0)
     flags = [";".join(w for w in (stated["flag"][k], *_clone_flags(context, parts, said, unit[k])) if w)
              for k in range(n_clones)]
     frame = pd.DataFrame({"patient": patient.name, "clone_id": patient.clones,
@@ -236,20 +239,29 @@ def clones(patient: Patient, context: Context, parts: Partition, said: Statement
                           "car_reason": stated["car_reason"].to_numpy(object),
                           "car_evidence": np.where(stated["car_verdict"] == "indeterminate", "", "RNA"),
                           "car_p_silent": _silent(context, said, unit), "car_dna": "",
-                          "car_n_informative": said.found.n[unit], "car_n_with_car": with_car[unit],
-                          "car_flags": flags, "umi": umi[unit]})
-    return pd.concat([frame, values], axis=1).drop(columns="umi")
+                          "car_n_informative": n, "car_n_with_car": _of_clone(with_car, unit), "car_flags": flags})
+    return pd.concat([frame, values], axis=1)
+
+
+def _of_clone(values: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Values of the units that answer for clones, 0 for a clone without any."""
+    out = np.zeros(unit.size, values.dtype)
+    out[unit >= 0] = values[unit[unit >= 0]]
+    return out
 
 
 def _silent(context: Context, said: Statements, unit: np.ndarray) -> np.ndarray:
     """Posterior of a wholly silent CAR: RNA tells it from no CAR by the prior alone."""
-    prior = said.found.shares[unit]
+    prior = said.found.shares
     odds = context.options.silenced_share * prior[:, 1] / np.maximum(prior[:, 0], 1e-300)
-    return np.where(said.found.n[unit] > 0, said.found.posterior.state[unit, 0] * odds / (1 + odds), np.nan)
+    silent = _of_clone(said.found.posterior.state[:, 0] * odds / (1 + odds), unit)
+    return np.where(_of_clone(said.found.n, unit) > 0, silent, np.nan)
 
 
 def _clone_flags(context: Context, parts: Partition, said: Statements, unit: int) -> list[str]:
-    out = []
+    out: list[str] = []
+    if unit < 0:
+        return out
     if said.found.n[unit] and parts.kind[unit]:
         out.append({1: "selection_unknown", 2: "only_CAR-_sorted", 3: "only_CAR+_sorted"}[int(parts.kind[unit])])
     if said.found.p_clear[unit] < CLEAR:

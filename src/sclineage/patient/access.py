@@ -190,7 +190,7 @@ def feature_counts(data: Data, features: Sequence[str]) -> FeatureCounts:
             if name not in mod.var_names:
                 continue
             k = mod.var_names.get_loc(name)
-            has = _in_sample(mod, name)
+            has = in_sample(mod, name)
             values = np.asarray(matrix[:, [k]].todense()).ravel().astype(np.int64)
             counts[rows[has], j] = values[has]
             assessed[rows[has], j] = True
@@ -201,7 +201,7 @@ def feature_counts(data: Data, features: Sequence[str]) -> FeatureCounts:
     return FeatureCounts(counts, assessed, molecules, names)
 
 
-def _in_sample(mod: AnnData, feature: str) -> np.ndarray:
+def in_sample(mod: AnnData, feature: str) -> np.ndarray:
     """Which cells of a modality come from a sample whose source held the feature (all, without a record)."""
     if "in_sample" not in mod.varm or "sample" not in mod.obs:
         return np.ones(mod.n_obs, bool)

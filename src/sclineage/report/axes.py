@@ -22,8 +22,8 @@ HEAD = ["Axis", "Where", "n informative", "Seen", "Reading"]
 def evidence(view: View, clone: Row) -> Table:
     """All axes of evidence for one clone (its row of ``clones``)."""
     c = str(clone["clone_id"])
-    rows = [*_malignancy(view, clone), *_car_rna(view, c), *_car_dna(view, c), *_age(view, clone),
-            *_virus(view, clone), *_distinct(view, clone)]
+    rows = [*_malignancy(view, clone), *_car_rna(view, c), *_car_dna(view, c), *_car_protein(view, c),
+            *_age(view, clone), *_virus(view, clone), *_distinct(view, clone)]
     return Table(f"Evidence on clone {view.names.get(c, c)}, axis by axis", HEAD, rows,
                  "The axes are independent: none of them follows from another.")
 
@@ -115,6 +115,22 @@ def _dna_reading(r: Row) -> str:
     more = (f"; a negative takes about {f.count(r['reference_needed'])} reference copies"
             if reason == "too_few_copies_counted" and f.known(r["reference_needed"]) else "")
     return f"{plain_dna(call)}: {plain(reason)}{purity}{more}"
+
+
+def _car_protein(view: View, clone: str) -> list[list[Cell]]:
+    rows = view.of_clone("car_protein", clone)
+    if rows is None or rows.empty:
+        return []
+    calls = {"present": "CAR protein present", "not_detected": "CAR protein not detected"}
+    out = []
+    for r in rows.to_dict("records"):
+        n = f.real(r["n_informative"])
+        seen = (f"{f.cells(r['n_positive'])} with CAR protein, {f.quantity(r['positive_by_chance'])} expected by "
+                f"chance; share {f.interval(r['share_low'], r['share_high'])}" if n else f.NOT_ASSESSED)
+        conflict = "; disagrees with RNA" if "rna_protein_conflict" in f.words(r["flags"]) else ""
+        out.append(_row("CAR protein", "all samples with antibodies", n, seen,
+                        calls.get(str(r["protein_call"]), "not decided") + conflict))
+    return out
 
 
 def plain_dna(call: str) -> str:

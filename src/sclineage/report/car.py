@@ -5,7 +5,6 @@ A negative never comes without its limits, and an "indeterminate" never without 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,20 +19,16 @@ SILENT = "RNA cannot tell a silenced CAR from an absent one: vector copy number 
 NOT_CAUSE = ("This is not a statement of cause: a clone that carries the vector need not have grown because of it, "
              "and RNA does not show where the vector sits.")
 COPIES = "Vector copy number (ddPCR) on sorted tumour cells, with their purity."
-# expression, as a share of the control's, down to which a clonal CAR must be excluded before a clone is called negative
-STRICT = {"same_library": 0.18}
-STRICT_OTHER = 0.10
 _NOT_OPEN = ("CAR+", "CAR-", "unknown", "")  # cells whose share of carriers says nothing of the clone
 _EXPECTED = ["umi", "expected_if_negative", "expected_if_positive"]
 
 
 @dataclass(frozen=True, slots=True)
 class CarContext:
-    """What a CAR sentence is written from: the clone, its rows of ``clone_car``, and the samples."""
+    """What a CAR sentence is written from: the clone, and its rows of ``clone_car``."""
 
     clone: Row
     rows: pd.DataFrame
-    samples: pd.DataFrame | None = None
 
     def subject(self) -> str:
         """Name of the clone in a sentence, with its size."""
@@ -81,7 +76,7 @@ def car(context: CarContext) -> Statement:
     Parameters
     ----------
     context
-        The clone's row of ``clones``, its rows of ``clone_car``, and the table of samples.
+        The clone's row of ``clones``, and its rows of ``clone_car``.
 
     Returns
     -------
@@ -224,32 +219,9 @@ REASONS: dict[str, tuple[str, str]] = {
 }
 
 
-def cells_needed(sensitivity: float, source: str) -> int:
-    """Cells without any CAR UMI that would exclude (95 %) a clonal CAR as weak as the rule for negatives demands.
-
-    A planning figure: Poisson counts at 18 % (control of the same library) or 10 % of the control's mean, and no
-    background.
-
-    Parameters
-    ----------
-    sensitivity
-        Share of true CAR cells with at least one UMI, above 0 and below 1.
-    source
-        Where it was measured (``car_sensitivity_source``).
-    """
-    weak = -math.expm1(STRICT.get(source, STRICT_OTHER) * math.log1p(-sensitivity))
-    return math.ceil(math.log(0.05) / math.log1p(-weak))
-
-
 def _cells_needed(c: CarContext) -> str:
-    if c.samples is None or c.rows.empty:
-        return ""
-    near = c.samples["specimen"].isin(c.rows["specimen"]) & c.samples["car_sensitivity"].between(0.01, 0.99)
-    if not near.any():
-        return ""
-    best = c.samples[near].sort_values(["car_sensitivity", "sample"], ascending=[False, True], kind="stable").iloc[0]
-    n = cells_needed(float(best["car_sensitivity"]), str(best["car_sensitivity_source"]))
-    if (f.real(c.clone["car_n_informative"]) or 0) >= n:
+    n = f.real(c.clone["car_cells_needed"])
+    if n is None or (f.real(c.clone["car_n_informative"]) or 0) >= n:
         return ""  # there are enough cells: what they show is the difficulty, not how many they are
-    return (f" As a planning figure, about {f.count(n)} informative cells without any CAR UMI, at the sensitivity of "
-            f"{best['sample']} ({f.share(best['car_sensitivity'])}), would exclude a weakly expressed clonal CAR.")
+    return (f" As a planning figure, about {f.count(n)} informative cells as deep as these without any CAR UMI would "
+            "exclude a weakly expressed clonal CAR.")

@@ -93,7 +93,7 @@ LIMITS = [
     "that the therapy played no part.",
     "Copy number is read from expression, by whole chromosome arms: one arm alone and smaller changes are mostly "
     "missed. Its accuracy is known on planted changes, not on patients with known tumours.",
-    "Antibodies against the CAR are not assessed in this version.",
+    "An antibody against the CAR shows protein on the surface: a cell without it may still hold the vector.",
     "The map of cells (UMAP) is for orientation and enters no verdict.",
 ]
 

@@ -114,7 +114,7 @@ def _cards(v: View) -> list[Card]:
 def _card(v: View, row: dict[Any, Any]) -> Card:
     clone = str(row["clone_id"])
     rows = v.of_clone("clone_car", clone)
-    context = sentences.CarContext(row, axes.no_rows("clone_car") if rows is None else rows, v.table("samples"))
+    context = sentences.CarContext(row, axes.no_rows("clone_car") if rows is None else rows)
     said = [sentences.malignancy(row), sentences.car(context), sentences.age(row, v.of_clone("timeline", clone))]
     if str(row["malignant_call"]) == "malignant":
         said += sentences.virus(v.table("virus"), "malignant")

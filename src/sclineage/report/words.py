@@ -62,6 +62,11 @@ DNA_REASON = {
     "no_copy_number": "Integration sites without a vector copy number.",
     "malignant_clone_unknown": "No clone of the patient is called malignant or suspicious, so the DNA is nobody's.",
 }
+PROTEIN_CALL = {
+    "present": "Members show the CAR protein, more than doublets and background would bring.",
+    "not_detected": "No member shows it beyond the stated share, with an antibody that works in the same library.",
+    "not_decided": "Too few cells, or background and signal of the antibody are not plainly apart.",
+}
 MALIGNANT_BASIS = {
     "genetic": "The call rests on genetic changes in the cells of the clone.",
     "pathology": "The call rests on the diagnosis given in the sample sheet.",
@@ -123,6 +128,7 @@ FLAG = {
     "at_ambient": "Viral reads are no more than the soup would bring.",
     "background_assumed": "The CAR background could not be measured and was assumed.",
     "background_not_identified": "CAR and background cannot be told apart in this library.",
+    "background_not_resolved": "Background and signal of the antibody are not plainly apart, so nothing is called.",
     "background_uncertain": "The background of a library behind this verdict is in doubt.",
     "blacklisted": "Viral features left out, since reads of other origin pile up there.",
     "car_in_negative_control": "Cells that were declared free of the CAR show it.",
@@ -150,6 +156,7 @@ FLAG = {
     "pre_infusion_car": "CAR transcripts before the infusion: a swapped sample or a wrong reference.",
     "qc_flagged_members": "Members kept although quality control would have dropped them, and their number.",
     "rna_dna_conflict": "RNA and vector DNA disagree.",
+    "rna_protein_conflict": "CAR protein and CAR transcript disagree on this clone; neither overrules the other.",
     "rna_silent": "The vector is there by DNA; RNA alone could not tell.",
     "selected": "Sorted cells: a share of the sort, not of the body.",
     "selection_unknown": "It is not known whether these cells were sorted.",
@@ -182,6 +189,7 @@ GROUPS: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
     "malignant_call": ("Malignancy", MALIGNANT_CALL, schema.MALIGNANT_CALLS),
     "dna_call": ("Vector DNA", DNA_CALL, schema.DNA_CALLS),
     "dna_reason": ("Why vector DNA does not decide", DNA_REASON, schema.DNA_REASONS),
+    "protein_call": ("CAR protein", PROTEIN_CALL, schema.PROTEIN_CALLS),
     "variant_call": ("Variants", VARIANT_CALL, schema.VARIANT_CALLS),
     "variant_reason": ("Why a variant is not assessable", VARIANT_REASON, schema.VARIANT_REASONS),
     "malignant_basis": ("What a malignancy call rests on", MALIGNANT_BASIS, schema.MALIGNANT_BASIS),
