@@ -134,13 +134,55 @@ def no_control(rng: Rng) -> Params:
     return _patient(rng, sister=0, carrying=0.0, mixed=0.0, sizes=dict(FEW))
 
 
+def wide_clones(rng: Rng) -> Params:
+    """Clones differ twice as much as measured: log-sd 1 between them."""
+    return _patient(rng, tau=1.0)
+
+
+def alike_clones(rng: Rng) -> Params:
+    """Clones hardly differ (log-sd .1); all spread is between cells."""
+    return _patient(rng, tau=0.1)
+
+
+def uneven_droplets(rng: Rng) -> Params:
+    """Soup of very unequal droplets (log-sd 1.2) at the upper measured bound, proportional to nothing."""
+    return _model(_patient(rng, theta=7e-4, carrying=0.6), soup=0.015, swap=0.0, droplet_sd=1.2)
+
+
+def swapped_reads(rng: Rng) -> Params:
+    """All background by barcode swapping, proportional to depth, at the upper measured bound; uneven depths."""
+    return _model(_patient(rng, carrying=0.6, depth_sd=0.8), soup=0.0, swap=0.015)
+
+
+def lognormal_cells(rng: Rng) -> Params:
+    """Misspecified: log-normal between cells with the spread of size 2, log-normal between clones."""
+    return _model(_patient(rng), family="lognormal", size=2.0)
+
+
+def gamma_clones(rng: Rng) -> Params:
+    """Misspecified: gamma between clones with a long lower tail (log-sd about .8)."""
+    return _patient(rng, clone_family="gamma", tau=0.8)
+
+
+def half_mixed(rng: Rng) -> Params:
+    """Half of the clones are mixed, with 30 to 80 % carrying members."""
+    return _patient(rng, mixed=0.5, mixed_range=(0.3, 0.8))
+
+
+def shallow_cells(rng: Rng) -> Params:
+    """A third of the depth: 1,300 UMIs in the median cell."""
+    return _patient(rng, depth=1300.0)
+
+
 SCENARIOS: dict[str, Callable[[Rng], Params]] = {f.__name__: f for f in (
     measured, empty_droplets, weak_expressers, high_soup, heavy_doublets, flagged_doublets,
     heavy_flagged_doublets, rare_car, silenced, lognormal_gamma, bimodal_clones, bursting_cells,
     native_with_t_control, dominant_native, dominant_native_few_car, dominant_free,
-    product_control, minor_mixed, no_control)}
+    product_control, minor_mixed, no_control, wide_clones, alike_clones, uneven_droplets, swapped_reads,
+    lognormal_cells, gamma_clones, half_mixed, shallow_cells)}
 UNCONTROLLED = ("dominant_native", "no_control")  # no CAR+ cell anywhere: no verdict may be negative
 # beyond what was measured: the bars of safety hold here as well, those of power are shown beside an oracle's figures
 OUTSIDE = ("weak_expressers", "heavy_doublets", "heavy_flagged_doublets", "silenced", "bursting_cells",
-           "dominant_native", "dominant_native_few_car")
+           "dominant_native", "dominant_native_few_car", "wide_clones", "uneven_droplets", "lognormal_cells",
+           "gamma_clones", "shallow_cells")
 WITH_ORACLE = (*OUTSIDE, "native_with_t_control")  # whose figures an oracle's stand beside

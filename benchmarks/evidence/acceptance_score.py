@@ -39,7 +39,8 @@ def clone_scores(data: AnnData) -> pd.DataFrame:
     assert table is not None, "car_status left no table car_clones"
     called = table.set_index(table["clone_id"].astype(str))
     assert set(own.index.astype(str)) <= set(called.index), "clones without a verdict"
-    columns = ["car_verdict", "car_reason", "car_fraction", "car_fraction_low", "car_fraction_high", "car_log10_bf"]
+    columns = ["car_verdict", "car_reason", "car_fraction", "car_fraction_low", "car_fraction_high", "car_log10_bf",
+               "car_p_negative"]
     own[columns] = called.loc[own.index.astype(str), columns].to_numpy()
     design = data.uns["truth_clones"].loc[own.index, "car_fraction"]
     own["designed"] = design.to_numpy(dtype=float)
@@ -57,8 +58,15 @@ def score_cells(data: AnnData) -> pd.DataFrame:
     obs = data.obs
     keep = ((obs["sample"] == "tumor") & (obs["clone_id"] != "") & (obs["clone_status"] != "doublet")).to_numpy()
     count = np.asarray(data[:, CAR].X.todense()).ravel()[keep]
-    return pd.DataFrame({"truth": obs["truth_car"].to_numpy(bool)[keep], "count": count,
-                         "p": access.column(data, "car_p").to_numpy(float)[keep]})
+    depth = np.asarray(data.X.sum(axis=1)).ravel()
+    every = np.asarray(data[:, CAR].X.todense()).ravel()
+    free = ((obs["sample"] == "tumor") & (obs["clone_id"] == "") & ~obs["subset"].isin(["T"])).to_numpy()
+    cells = pd.DataFrame({"truth": obs["truth_car"].to_numpy(bool)[keep], "count": count,
+                          "p": access.column(data, "car_p").to_numpy(float)[keep],
+                          "clone_id": obs["clone_id"].astype(str).to_numpy()[keep],
+                          "corrected": soup_corrected(every, depth, free)[keep]})
+    mixed = cells.groupby("clone_id")["truth"].transform("mean").between(0, 1, inclusive="neither")
+    return pd.concat([cells.assign(mixed=mixed), rival_cells(cells).add_prefix("rule_")], axis=1)
 
 
 def _share(part: pd.Series | np.ndarray) -> float | None:
@@ -71,6 +79,69 @@ def calibration_error(p: np.ndarray, truth: np.ndarray, bins: int = 10) -> float
     gaps = [np.abs(p[which == b].mean() - truth[which == b].mean()) * np.mean(which == b)
             for b in range(bins) if np.any(which == b)]
     return float(np.sum(gaps))
+
+
+# --- rival rules -----------------------------------------------------------------------------------------------------
+def mixture_posterior(count: np.ndarray) -> np.ndarray:
+    """Probability to carry by a mixture of two Poisson distributions fitted to a library's counts (EM)."""
+    values, n = np.unique(count, return_counts=True)
+    low, high, share = 0.01, max(1.0, float(values[values > 0].mean()) if (values > 0).any() else 1.0), 0.3
+    p = np.zeros(values.size)
+    for _ in range(500):
+        logs = np.stack([np.log1p(-share) - low + values * np.log(low), np.log(share) - high + values * np.log(high)])
+        p = 1 / (1 + np.exp(np.clip(logs[0] - logs[1], -300, 300)))
+        new = (float(np.average(values, weights=n * (1 - p) + 1e-12)), float(np.average(values, weights=n * p + 1e-12)),
+               float(np.clip((n * p).sum() / n.sum(), 1e-4, 1 - 1e-4)))
+        done = abs(new[0] - low) + abs(new[1] - high) < 1e-9
+        low, high, share = max(new[0], 1e-6), max(new[1], 1e-6), new[2]
+        if done:
+            break
+    return p[np.searchsorted(values, count)]
+
+
+def soup_corrected(count: np.ndarray, depth: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Counts minus the rounded soup of cells of their depth, at the rate of cells known to lack the CAR (as SoupX)."""
+    rate = count[free].sum() / max(1.0, float(depth[free].sum()))
+    return np.maximum(count - np.rint(rate * depth), 0)
+
+
+RIVALS = ("one_umi", "two_umi", "soup_subtracted", "clone_share", "mixture")
+
+
+def rival_cells(cells: pd.DataFrame) -> pd.DataFrame:
+    """Calls of five usual rules on the cells of one patient's library, one bool column each."""
+    count = cells["count"].to_numpy(float)
+    share = pd.Series(count > 0).groupby(cells["clone_id"].to_numpy()).transform("mean").to_numpy()
+    return pd.DataFrame({"one_umi": count >= 1, "two_umi": count >= 2, "soup_subtracted": cells["corrected"] >= 1,
+                         "clone_share": share > 0.1, "mixture": mixture_posterior(count) >= 0.5})
+
+
+def rival_summary(clones: pd.DataFrame, cells: pd.DataFrame) -> dict[str, dict[str, float | None]]:
+    """Per rule: wrong clones (>= 5 cells) of all, cell FDR and sensitivity; a clone carries when a tenth of it does.
+
+    A rule always decides: CAR-free clones called carrying and carrying or mixed clones called free are wrong.
+    """
+    out = {}
+    key = ["seed", "clone_id"]
+    truth = clones.set_index(key)
+    for name in RIVALS:
+        called = cells[f"rule_{name}"].to_numpy(bool)
+        share = cells.assign(called=called).groupby(key)["called"].mean().reindex(truth.index)
+        carrying = (share > (0.0 if name in ("one_umi", "two_umi", "soup_subtracted") else 0.1)).to_numpy()
+        wrong = np.where(truth["truth"] == "absent", carrying, ~carrying)
+        big = (truth["n"] >= 5).to_numpy()
+        out[name] = {"wrong": _share(wrong), "wrong_ge5": _share(wrong[big]),
+                     "fdr": _share(~cells["truth"].to_numpy(bool)[called]),
+                     "sensitivity": _share(called[cells["truth"].to_numpy(bool)])}
+    return out
+
+
+def clone_calibration(clones: pd.DataFrame) -> float | None:
+    """Expected calibration error of the posterior that a clone holds carrying members, over the sampled ones."""
+    known = clones[clones["car_p_negative"].notna()]
+    if known.empty:
+        return None
+    return calibration_error(1 - known["car_p_negative"].to_numpy(float), (known["truth"] != "absent").to_numpy())
 
 
 def _naive(clones: pd.DataFrame, limit: float) -> pd.Series:
@@ -101,6 +172,11 @@ def summarise(clones: pd.DataFrame, cells: pd.DataFrame, *, controlled: bool) ->
         "carrying_at_30": _share(carrying[full]), "n_at_30": int(full.sum()),
         "fdr": _share(~scored["truth"][called]), "sensitivity": _share(called[scored["truth"]]),
         "ece": calibration_error(scored["p"].to_numpy(), scored["truth"].to_numpy()), "cells": len(cells),
+        "ece_unmixed": calibration_error(*(scored.loc[~scored["mixed"], c].to_numpy() for c in ("p", "truth")))
+        if (~scored["mixed"]).any() else None,
+        "ece_mixed": calibration_error(*(scored.loc[scored["mixed"], c].to_numpy() for c in ("p", "truth")))
+        if scored["mixed"].any() else None,
+        "clone_ece": clone_calibration(clones), "rivals": rival_summary(clones, cells),
         "cells_without_p": int(len(cells) - len(scored)), "coverage": _share(inside),
         "width": float((f["car_fraction_high"] - f["car_fraction_low"]).mean()) if len(f) else float("nan"),
         "n_interval": len(f), "negatives_le3": int((negative & (clones["n"] <= 3)).sum()),

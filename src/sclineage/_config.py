@@ -41,6 +41,8 @@ class Config:
         CSV of vector integration sites: specimen, chrom, pos, reads (or fragments), gene.
     reference_copies
         Copies per cell of the gene that vcn_reference counts.
+    vector_features
+        Viral features whose sequence the vector holds, separated by commas: left out of every virus.
     labs, scheduler
         Known keys of later versions: accepted, named as not used in the report.
     """
@@ -50,6 +52,7 @@ class Config:
     silenced_share: float = 0.02
     doublet_rate: float = 0.008
     reference_copies: float = 2.0
+    vector_features: str | None = None
     min_umi: int = 500
     min_genes: int = 200
     max_mito: float = 0.20
@@ -95,6 +98,8 @@ def _check(keys: dict[str, Any], name: str, folder: Path) -> Config:
             raise InputError(name, f"unknown key {key!r}", nearest(str(key), known))
         if key in _NUMBERS:
             _number(name, key, value)
+        elif key == "vector_features":
+            keys[key] = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         elif key in _FILES:
             keys[key] = str(folder / str(value))
             if not Path(keys[key]).exists():

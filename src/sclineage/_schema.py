@@ -44,6 +44,7 @@ CLONE_STATUSES = ("assigned", "attached_dropout", "ambiguous", "doublet", "ambie
 ANSWERS = ("yes", "no", "not_assessed")
 PREDATES = ("yes", "not_detected", "not_sampled")
 POPULATIONS = ("malignant", "CAR-T", "other_T", "other", "doublet", "not_assessed")
+EBV_PROGRAMMES = ("latency_I", "latency_II", "latency_III", "lytic")
 CLONE_POPULATIONS = ("all", "malignant", "other")
 SELECTIONS = ("none", "CAR+", "CAR-", "unknown")  # any other text is a free gate, kept as given
 DIAGNOSES = ("T_lymphoma_proven", "suspected", "surveillance", "none")
@@ -258,6 +259,13 @@ VIRUS = [
     _c("low", "float", "lower end of the 95 % interval of the rate"), _c("high", "float", "upper end"),
     _c("ratio_to_ambient", "float", "rate over the ambient expectation"),
     _c("n_loci", "int", "viral features with at least one UMI in the population"),
+    _c("programme", "str", "least programme of EBV that explains its genes seen above ambient; a higher is never "
+       "excluded", EBV_PROGRAMMES),
+    _c("genes", "str", "the genes that show it, '+'-separated"),
+    _c("compared_with", "str", "population of the same sample that the rate is compared with", POPULATIONS),
+    _c("rate_ratio", "float", "rate over that population's"),
+    _c("ratio_low", "float", "lower end of its 95 % interval, widened where cells differ more than by chance"),
+    _c("ratio_high", "float", "upper end"),
     _c("flags", "str", "';'-separated flags"),
 ]
 # --- counting ---------------------------------------------------------------------------------------------------------

@@ -224,7 +224,9 @@ class _Patient:
         if viruses:
             from .evidence.api import virus_status
 
-            virus_status(data, virus=viruses, rng=self.options.seed)
+            named = self.options.config.vector_features
+            virus_status(data, virus=viruses, vector=[v.strip() for v in named.split(",")] if named else (),
+                         rng=self.options.seed)
         return data
 
     def _malignancy(self, data: Data) -> Data:

@@ -408,3 +408,82 @@ def test_the_list_of_viral_features_is_left_as_the_reader_wrote_it():
     access.store(data)["virus_features"] = np.array(EBV, dtype=object)
     status(data)
     assert list(access.store(data)["virus_features"]) == list(EBV)
+
+
+# --- populations against each other ----------------------------------------------------------------------------------
+def test_rate_ratio_is_exact_for_poisson_counts():
+    """R: binom.test(30, 40)$conf.int = 0.5880 0.8731; 100 and 50 cells make the odds 1/2 of it."""
+    rng = np.random.default_rng(0)
+    own, other = np.zeros(100, np.int64), np.zeros(50, np.int64)
+    own[rng.choice(100, 30, replace=False)] = 1
+    other[rng.choice(50, 10, replace=False)] = 1
+    ratio, low, high = virus.rate_ratio(own, other)
+    assert ratio == pytest.approx(1.5)
+    assert low == pytest.approx(0.5 * 0.5880 / 0.4120, abs=2e-3)
+    assert high == pytest.approx(0.5 * 0.8731 / 0.1269, abs=5e-3)
+
+
+def test_one_lytic_cell_makes_no_significant_ratio():
+    own, other = np.zeros(100, np.int64), np.zeros(100, np.int64)
+    own[0], other[:3] = 500, 1
+    ratio, low, high = virus.rate_ratio(own, other)
+    assert ratio > 100
+    assert low < 1 < high
+
+
+def test_rate_ratio_covers_the_truth_of_uneven_cells():
+    rng, inside = np.random.default_rng(7), 0
+    for _ in range(300):
+        own, other = (rng.poisson(m * rng.gamma(0.5, 2.0, 400)) for m in (0.3, 0.1))
+        _, low, high = virus.rate_ratio(own, other)
+        inside += low <= 3 <= high
+    assert inside >= 0.93 * 300
+
+
+def test_no_cell_or_no_molecule_is_no_ratio():
+    assert np.isnan(virus.rate_ratio(np.zeros(0, np.int64), np.ones(3, np.int64))).all()
+    assert np.isnan(virus.rate_ratio(np.zeros(3, np.int64), np.zeros(3, np.int64))).all()
+    assert virus.rate_ratio(np.ones(9, np.int64), np.zeros(9, np.int64))[2] == np.inf
+
+
+@pytest.mark.parametrize(("umi", "want", "genes"), [
+    ({"EBNA1": 4}, "latency_I", ["EBNA1"]), ({"EBNA1": 4, "LMP1": 5}, "latency_II", ["LMP1"]),
+    ({"LMP1": 5, "EBNA2": 3}, "latency_III", ["EBNA2"]), ({"BZLF1": 9}, "", []),
+    ({"BZLF1": 4, "BRLF1": 3, "LMP1": 2}, "lytic", ["BRLF1", "BZLF1"]), ({"LMP1": 1}, "", []), ({}, "", [])])
+def test_programme_of_ebv(umi, want, genes):
+    names = ["EBV_EBNA1", "EBV_LMP1", "EBV_EBNA2", "EBV_BZLF1", "EBV_BRLF1", "EBV_other"]
+    counts = np.array([umi.get(n.removeprefix("EBV_"), 0) for n in names])
+    assert virus.programme(names, counts, np.full(len(names), 0.01)) == (want, genes)
+
+
+def test_programme_needs_more_than_the_soup():
+    assert virus.programme(["EBV_LMP1"], np.array([5]), np.array([4.0]))[0] == ""
+
+
+def test_features_that_follow_the_car_are_named_and_not_left_out():
+    rng = np.random.default_rng(4)
+    car = rng.poisson(np.where(rng.random(400) < 0.3, 2.0, 0.0))
+    counts = np.column_stack([rng.poisson(0.5 * car), rng.poisson(0.2, 400), np.zeros(400, np.int64)])
+    assert virus.follows_car(counts, car, np.ones(400, bool)).tolist() == [True, False, False]
+    assert not virus.follows_car(counts, np.zeros(400, np.int64), np.ones(400, bool)).any()
+
+
+def test_vector_features_are_left_out_and_said():
+    data = patient()
+    row = status(data, vector=[EBV[1]]).loc[("biopsy", "all")]
+    assert f"vector:{EBV[1]}" in row["flags"]
+    others = access.feature_counts(data, [f for f in EBV if f != EBV[1]])
+    assert row["umi"] == others.counts[access.text(data, "sample") == "biopsy"].sum()
+    with pytest.raises(InputError, match="is no feature of the viruses"):
+        status(data, vector=["EBV_x"])
+
+
+def test_populations_are_compared_with_other_t_cells():
+    said = status(patient())
+    assert said.loc[("biopsy", "malignant"), "compared_with"] == "other_T"
+    assert said.loc[("biopsy", "malignant"), "ratio_low"] > 5
+    assert said.loc[("biopsy", "malignant"), "programme"] in ("latency_II", "latency_III", "lytic")
+    assert said.loc[("biopsy", "other_T"), "compared_with"] == "other"
+    assert said.loc[("biopsy", "other_T"), "ratio_low"] < 1
+    assert said.loc[("biopsy", "all"), "compared_with"] == ""
+    assert said.loc[("blood", "all"), "programme"] == ""

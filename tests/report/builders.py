@@ -291,7 +291,8 @@ def what_if() -> pd.DataFrame:
 
 
 def virus(names: list[str]) -> pd.DataFrame:
-    base = {"patient": PATIENT, "virus": "EBV"}
+    base = {"patient": PATIENT, "virus": "EBV", "programme": "", "genes": "", "compared_with": "", "rate_ratio": np.nan,
+            "ratio_low": np.nan, "ratio_high": np.nan}
     return pd.DataFrame([
         base | {"population": "malignant", "sample": names[3], "n_cells": 300, "n_positive": 142, "umi": 310,
                 "rate": 1.03, "low": 0.9, "high": 1.2, "ratio_to_ambient": 41.0, "n_loci": 5, "flags": ""},

@@ -7,7 +7,14 @@ import pandas as pd
 import pytest
 
 from benchmarks.evidence.acceptance_scenarios import SCENARIOS, UNCONTROLLED
-from benchmarks.evidence.acceptance_score import calibration_error, is_wrong, misses
+from benchmarks.evidence.acceptance_score import (
+    calibration_error,
+    is_wrong,
+    misses,
+    mixture_posterior,
+    rival_cells,
+    soup_corrected,
+)
 from sclineage._schema import CAR_VERDICTS
 
 RIGHT = {
@@ -39,6 +46,27 @@ def test_bars_are_named_when_missed() -> None:
     weak = good | {"negative_at_100": 0.8, "carrying_at_30": 0.9}
     assert misses(weak, outside=False) == ["negative_at_100", "carrying_at_30"]
     assert misses(weak, outside=True) == []
+
+
+def test_rival_rules_on_counts_by_hand() -> None:
+    cells = pd.DataFrame({"count": [0, 1, 2, 0, 0, 5], "clone_id": list("aaabbc"), "corrected": [0, 0, 1, 0, 0, 5]})
+    said = rival_cells(cells)
+    assert said["one_umi"].tolist() == [False, True, True, False, False, True]
+    assert said["two_umi"].tolist() == [False, False, True, False, False, True]
+    assert said["soup_subtracted"].tolist() == [False, False, True, False, False, True]
+    assert said["clone_share"].tolist() == [True, True, True, False, False, True]
+
+
+def test_soup_is_taken_at_the_rate_of_free_cells() -> None:
+    count, depth = np.array([1, 3, 2, 0]), np.array([1000, 1000, 2000, 1000])
+    assert soup_corrected(count, depth, np.array([False, False, True, False])).tolist() == [0, 2, 0, 0]
+
+
+def test_mixture_splits_two_poissons() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.random(4000) < 0.4
+    p = mixture_posterior(rng.poisson(np.where(truth, 4.0, 0.02)))
+    assert ((p >= 0.5) == truth).mean() > 0.97
 
 
 def test_scenarios_draw_their_own_rates() -> None:

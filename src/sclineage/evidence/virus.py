@@ -7,11 +7,13 @@ and one lytic cell can flood a whole library.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import xlogy
-from scipy.stats import binom, chi2, hypergeom, poisson
+from scipy.stats import beta, binom, chi2, hypergeom, poisson
 
 MIN_UMI, MIN_LOCI = 2, 2
 TAIL = 1e-3  # P(that many UMIs from soup) below which a cell is positive
@@ -195,6 +197,101 @@ def garwood(umi: int, n: int) -> tuple[float, float]:
         return np.nan, np.nan
     low = chi2.ppf(0.025, 2 * umi) / 2 if umi else 0.0
     return float(low / n), float(chi2.ppf(0.975, 2 * umi + 2) / 2 / n)
+
+
+def rate_ratio(own: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
+    """Ratio of two rates per cell and its 95 % interval; NaN without cells or without one UMI.
+
+    Parameters
+    ----------
+    own, other
+        int64: viral UMIs of every cell of the two populations.
+
+    Notes
+    -----
+    Exact for two Poisson counts (the split of their sum is binomial), after both are divided by the larger dispersion
+    (variance over mean, at least 1) of the two: cells of one population do not hold equal amounts of a virus.
+    """
+    total = float(own.sum() + other.sum())
+    if own.size == 0 or other.size == 0 or total == 0:
+        return np.nan, np.nan, np.nan
+    spread = max(1.0, *(float(v.var() / v.mean()) for v in (own, other) if v.sum()))
+    k, n, scale = own.sum() / spread, total / spread, other.size / own.size
+    low = beta.ppf(0.025, k, n - k + 1) if k > 0 else 0.0
+    high = beta.ppf(0.975, k + 1, n - k) if n > k else 1.0
+    ratio = scale * own.sum() / other.sum() if other.sum() else np.inf
+    return float(ratio), float(scale * low / (1 - low)), float(scale * high / (1 - high)) if high < 1 else np.inf
+
+
+# --- Epstein-Barr virus ----------------------------------------------------------------------------------------------
+PROGRAMMES = ("latency_I", "latency_II", "latency_III", "lytic")
+_GENES = {"latency_I": ("EBNA1", "RPMS1", "A73"), "latency_II": ("LMP1", "BNLF1", "LMP2A", "LMP2B",
+          "LMP2"), "latency_III": ("EBNA2", "BYRF1", "EBNA3A", "EBNA3B", "EBNA3C", "EBNALP", "EBNA-LP"),
+          "lytic": ("BZLF1", "BRLF1", "BMRF1", "BALF5", "BALF2", "BLLF1", "BCLF1", "BCRF1", "BHRF1", "BGLF5", "BMLF1",
+                    "BSLF2", "BXLF1", "BKRF3")}
+_HELD = {gene: programme for programme, genes in _GENES.items() for gene in genes}
+MIN_GENE_UMI, MIN_LYTIC = 2, 2
+
+
+def programme(features: Sequence[str], umi: np.ndarray, expected: np.ndarray) -> tuple[str, list[str]]:
+    """The least programme of Epstein-Barr virus that explains the genes seen above the soup, and those genes.
+
+    Latency I holds EBNA1 and the BART transcripts, II the latent membrane proteins, III the other nuclear antigens; two
+    lytic genes make it lytic. A higher programme is never excluded: its genes may be expressed and not captured.
+
+    Parameters
+    ----------
+    features
+        Names; those that end in a gene of the virus after ``_``, ``-``, ``:`` or alone are known.
+    umi
+        int64: UMIs of each in a population.
+    expected
+        float64: UMIs that the soup would bring.
+
+    Returns
+    -------
+    Word of `PROGRAMMES`, empty where no gene of one is seen; and the genes, sorted.
+    """
+    seen = {_gene(name) for name, k, e in zip(features, umi, expected, strict=True)
+            if _gene(name) and k >= MIN_GENE_UMI and poisson.sf(k - 1, e) < TAIL}
+    by = {p: sorted(g for g in seen if _HELD[g] == p) for p in PROGRAMMES}
+    if len(by["lytic"]) < MIN_LYTIC:
+        by["lytic"] = []
+    highest = [p for p in PROGRAMMES if by[p]]
+    return (highest[-1], by[highest[-1]]) if highest else ("", [])
+
+
+def _gene(feature: str) -> str:
+    name = re.split(r"[_:|]", feature.upper())[-1]
+    return name if name in _HELD else ""
+
+
+# --- vector ----------------------------------------------------------------------------------------------------------
+FOLLOW_FOLD, FOLLOW_P, FOLLOW_CELLS = 5.0, 1e-6, 20
+
+
+def follows_car(counts: np.ndarray, car: np.ndarray, assessed: np.ndarray) -> np.ndarray:
+    """Features found in cells with CAR molecules five-fold more often than in others, bool (f,).
+
+    Sequence of the vector itself (long terminal repeats, response elements, poly-A signals) does that; so does a virus
+    of the CAR-T cells. So it is said and nothing is left out for it.
+
+    Parameters
+    ----------
+    counts
+        int64 (n, f): viral UMIs.
+    car
+        int64 (n,): CAR UMIs.
+    assessed
+        bool (n,): cells in which both were looked for.
+    """
+    with_car, without = assessed & (car > 0), assessed & (car == 0)
+    if with_car.sum() < FOLLOW_CELLS or without.sum() < FOLLOW_CELLS:
+        return np.zeros(counts.shape[1], bool)
+    k, k0 = (counts[with_car] > 0).sum(axis=0), (counts[without] > 0).sum(axis=0)
+    n, n0 = int(with_car.sum()), int(without.sum())
+    p = hypergeom.sf(k - 1, n + n0, k + k0, n)
+    return np.asarray((k / n >= FOLLOW_FOLD * k0 / n0) & (p < FOLLOW_P / max(1, counts.shape[1])) & (k >= 3))
 
 
 def summary(counts: np.ndarray, positive: np.ndarray, rate: float, mito: np.ndarray) -> dict[str, object]:

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .._errors import InputError
+from .._errors import InputError, nearest
 from ..patient import access
-from .virus import MIN_LINEAGE, Viral, ambient, artefacts, positive_cells, summary
+from .virus import (
+    MIN_LINEAGE,
+    Viral,
+    ambient,
+    artefacts,
+    follows_car,
+    positive_cells,
+    programme,
+    rate_ratio,
+    summary,
+)
 
 POPULATIONS = ("malignant", "CAR-T", "other_T", "other")
 _NOWHERE = {"n_positive": None, "umi": None, "rate": np.nan, "low": np.nan, "high": np.nan,
-            "ratio_to_ambient": np.nan, "n_loci": None}
+            "ratio_to_ambient": np.nan, "n_loci": None, "programme": "", "genes": "", "compared_with": "",
+            "rate_ratio": np.nan, "ratio_low": np.nan, "ratio_high": np.nan}
+COMPARED = ("other_T", "other")  # what a population's rate is compared with: the first that has cells and is another
 
 
 def virus_status(
     mdata: access.Data, *, virus: Mapping[str, Sequence[str]], sample_key: str = "sample",
-    clone_key: str | None = None, negative: str | None = None, rng: int = 0,
+    clone_key: str | None = None, negative: str | None = None, vector: Sequence[str] = (), rng: int = 0,
 ) -> None:
     """Say which cells hold a virus above the soup, and at which rate populations do.
 
@@ -35,6 +48,9 @@ def virus_status(
         Clone column (default ``clone_id`` if there is one): artefact features are flat over large clones.
     negative
         Bool obs column of cells known to be free of virus (other donors, a virus-free culture).
+    vector
+        Viral features whose sequence the CAR vector holds (long terminal repeats, poly-A signals ...): left out of
+        every virus. Features that merely follow the CAR are flagged: a virus of the CAR-T cells does that too.
     rng
         Unused by this method, which draws nothing; part of every tool's signature.
 
@@ -53,22 +69,32 @@ def virus_status(
     if not virus:
         raise InputError("virus", "no virus given", "give NAME=F1+F2")
     sample = _sample(mdata, sample_key)
+    lost = [v for v in vector if v not in {f for named in virus.values() for f in named}]
+    if lost:
+        raise InputError("vector", f"{lost[0]!r} is no feature of the viruses asked for",
+                         nearest(lost[0], [f for named in virus.values() for f in named]))
+    car = _car(mdata)
     features, soups = [], []
     for name in sorted(virus):
         viral, wells = _viral(mdata, name, tuple(virus[name]), sample, clone_key, negative)
-        dropped = artefacts(viral)
+        of_vector = np.isin(np.array(virus[name], dtype=object), list(vector))
+        follows = np.zeros(of_vector.size, bool) if car is None else follows_car(viral.counts, *car)
+        viral = replace(viral, counts=np.where(of_vector[None, :], 0, viral.counts),
+                        empty_umi=np.where(of_vector[None, :], 0, viral.empty_umi))
+        dropped = artefacts(viral) | of_vector
         rate, source = ambient(viral, dropped)
         cells = viral.cells
         umi = pd.array(np.where(cells, viral.counts[:, ~dropped].sum(axis=1), 0), dtype="Int64")
         positive = pd.array(positive_cells(viral, dropped, rate), dtype="boolean")
         umi[~cells], positive[~cells] = pd.NA, pd.NA
         access.put(mdata, {f"virus_umi:{name}": umi, f"virus_pos:{name}": positive})
-        features.append(pd.DataFrame({"virus": name, "feature": list(virus[name]), "blacklisted": dropped}))
+        features.append(pd.DataFrame({"virus": name, "feature": list(virus[name]), "blacklisted": dropped,
+                                      "vector": of_vector, "follows_car": follows & ~dropped}))
         soups.append(pd.DataFrame({"virus": name, "well": wells, "ambient": rate, "source": source}))
     access.store(mdata)["virus_loci"] = pd.concat(features, ignore_index=True)
     access.store(mdata)["virus_ambient"] = pd.concat(soups, ignore_index=True)
     access.put_params(mdata, "virus", {"sample_key": sample_key, "clone_key": clone_key, "negative": negative,
-                                       "rng": int(rng)})
+                                       "vector": ",".join(vector), "rng": int(rng)})
     virus_table(mdata)
 
 
@@ -94,18 +120,20 @@ def virus_table(mdata: access.Data) -> None:
         counts = access.feature_counts(mdata, part["feature"].astype(str).tolist())
         soup = access.store(mdata)["virus_ambient"]
         rates = soup[soup["virus"] == name].set_index("well")
-        blacklisted = "+".join(sorted(part["feature"].astype(str)[~used]))
-        cells = _Cells(mdata, str(name), counts.counts[:, used], np.asarray(counts.assessed.any(axis=1)))
-        rows += [_row(cells, str(name), s, p, here, rates.loc[well[here][0]], blacklisted)
-                 for s, p, here in _places(mdata, sample)]
+        cells = _Cells(mdata, str(name), part["feature"].astype(str)[used].tolist(), counts.counts[:, used],
+                       np.asarray(counts.assessed.any(axis=1)))
+        places = _places(mdata, sample)
+        rows += [_row(cells, str(name), s, p, here, rates.loc[well[here][0]], _feature_flags(part))
+                 | _compared(cells, s, p, here, places) for s, p, here in places]
     access.put_table(mdata, "virus", pd.DataFrame(rows))
 
 
 class _Cells:
     """Columns that the rows of one virus are made of."""
 
-    def __init__(self, data: access.Data, name: str, counts: np.ndarray, assessed: np.ndarray) -> None:
-        self.counts, self.assessed = counts, assessed
+    def __init__(self, data: access.Data, name: str, features: list[str], counts: np.ndarray,
+                 assessed: np.ndarray) -> None:
+        self.features, self.counts, self.assessed = features, counts, assessed
         self.positive = data.obs[f"virus_pos:{name}"].astype("boolean").fillna(value=False).to_numpy(dtype=bool)
         self.patient = access.text(data, "patient")
         self.mito = np.full(data.n_obs, np.nan)
@@ -114,16 +142,51 @@ class _Cells:
 
 
 def _row(cells: _Cells, name: str, sample: str, population: str, here: np.ndarray, soup: pd.Series,
-         blacklisted: str) -> dict[str, Any]:
+         extra: list[str]) -> dict[str, Any]:
     head = {"patient": cells.patient[here][0], "population": population, "sample": sample, "virus": name}
-    extra = [f"blacklisted:{blacklisted}"] if blacklisted else []
     use = here & cells.assessed
     if not use.any():
         return head | _NOWHERE | {"n_cells": int(here.sum()), "flags": ";".join(["not_assessed", *extra])}
     found = summary(cells.counts[use], cells.positive[use], float(soup["ambient"]), cells.mito[use])
     flags = [*found.pop("flags"), *extra]  # type: ignore[misc]
     flags += ["ambient_assumed"] if soup["source"] == "prior" else []
-    return head | found | {"flags": ";".join(flags)}
+    umi = cells.counts[use].sum(axis=0)
+    total = float(np.nan_to_num(soup["ambient"])) * int(use.sum())
+    everywhere = cells.counts[cells.assessed].sum(axis=0)
+    word, genes = programme(cells.features, umi, total * everywhere / max(1, int(everywhere.sum())))
+    return head | _NOWHERE | found | {"programme": word, "genes": "+".join(genes), "flags": ";".join(flags)}
+
+
+def _feature_flags(part: pd.DataFrame) -> list[str]:
+    """What was left out of a virus, and what follows the CAR."""
+    names = part["feature"].astype(str)
+    vector = part["vector"].to_numpy(bool)
+    sets = {"blacklisted": part["blacklisted"].to_numpy(bool) & ~vector, "vector": vector,
+            "follows_car": part["follows_car"].to_numpy(bool)}
+    return [f"{word}:{'+'.join(sorted(names[mask]))}" for word, mask in sets.items() if mask.any()]
+
+
+def _compared(cells: _Cells, sample: str, population: str, here: np.ndarray,
+              places: list[tuple[str, str, np.ndarray]]) -> dict[str, Any]:
+    """Rate ratio against other T cells of the sample, else against its other cells."""
+    if population == "all":
+        return {}
+    found = {p: cells.assessed & mask for s, p, mask in places if s == sample and p in COMPARED and p != population}
+    other = next((p for p in COMPARED if p in found and found[p].any()), "")
+    use = here & cells.assessed
+    if not other or not use.any():
+        return {}
+    ratio = rate_ratio(cells.counts[use].sum(axis=1), cells.counts[found[other]].sum(axis=1))
+    return {"compared_with": other, **dict(zip(("rate_ratio", "ratio_low", "ratio_high"), ratio, strict=True))}
+
+
+def _car(data: access.Data) -> tuple[np.ndarray, np.ndarray] | None:
+    """CAR UMIs and where they were counted, for features that were read as the CAR; None without any."""
+    names = [str(f) for f in access.store(data).get("car_features", ())]
+    if not names:
+        return None
+    found = access.feature_counts(data, names)
+    return found.counts.sum(axis=1), found.assessed.any(axis=1)
 
 
 def _places(data: access.Data, sample: np.ndarray) -> list[tuple[str, str, np.ndarray]]:

@@ -251,7 +251,10 @@ def virus(frame: pd.DataFrame) -> Table:
         ("Virus", text("virus")), ("Population", word("population")), ("Sample", text("sample")),
         ("n informative", number("n_cells")), ("Above ambient", seen("n_positive")), ("UMIs", seen("umi")),
         ("UMIs per cell", seen("rate", f.quantity)), ("95 % interval", span("low", "high", f.quantities)),
-        ("Times ambient", seen("ratio_to_ambient", f.quantity)), ("Loci", seen("n_loci")), ("Flags", flags)]
+        ("Times ambient", seen("ratio_to_ambient", f.quantity)), ("Loci", seen("n_loci")),
+        ("Against", text("compared_with")), ("Rate ratio", number("rate_ratio", f.quantity)),
+        ("95 % interval", span("ratio_low", "ratio_high", f.quantities)), ("EBV genes", text("genes")),
+        ("Programme", lambda r: Cell(plain(r["programme"]), str(r["programme"]), "word")), ("Flags", flags)]
     return build("Viral transcripts per population", columns, frame.to_dict("records"),
                  "One locus alone is never counted as positive.")
 

@@ -67,6 +67,12 @@ PROTEIN_CALL = {
     "not_detected": "No member shows it beyond the stated share, with an antibody that works in the same library.",
     "not_decided": "Too few cells, or background and signal of the antibody are not plainly apart.",
 }
+PROGRAMME = {
+    "latency_I": "EBNA1 or BART transcripts of Epstein-Barr virus were seen.",
+    "latency_II": "Latent membrane proteins were seen.",
+    "latency_III": "Nuclear antigens beyond EBNA1 were seen.",
+    "lytic": "Two lytic genes or more were seen.",
+}
 MALIGNANT_BASIS = {
     "genetic": "The call rests on genetic changes in the cells of the clone.",
     "pathology": "The call rests on the diagnosis given in the sample sheet.",
@@ -138,6 +144,7 @@ FLAG = {
     "dna_not_decided": "Vector DNA was measured and does not decide: see its row for why.",
     "dna_not_detected": "Vector DNA was not detected; alone, without a negative by RNA, it makes no verdict.",
     "focus": "A clone that was asked for.",
+    "follows_car": "Viral features found with the CAR: sequence of the vector, or a virus of the CAR-T cells.",
     "from_sorted": "Carrying members were seen only among sorted cells.",
     "high_mito": "Most virus-positive cells are dying.",
     "index_hopping": "Share of the library's molecules that another library of the sequencing pool holds too.",
@@ -163,6 +170,7 @@ FLAG = {
     "several_malignant_clones": "The specimen holds several malignant clones, which share its purity.",
     "specimen_without_cells": "DNA of a specimen without single cells, taken for the only malignant clone.",
     "super_spreader": "One cell holds most of the viral reads.",
+    "vector": "Viral features left out, since the vector holds their sequence.",
     "trb_not_seen": "No member shows a TRB, so no frequency can be given.",
 }
 TERM = {
@@ -190,6 +198,8 @@ GROUPS: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
     "dna_call": ("Vector DNA", DNA_CALL, schema.DNA_CALLS),
     "dna_reason": ("Why vector DNA does not decide", DNA_REASON, schema.DNA_REASONS),
     "protein_call": ("CAR protein", PROTEIN_CALL, schema.PROTEIN_CALLS),
+    "programme": ("Programme of Epstein-Barr virus (a higher one is never excluded)", PROGRAMME,
+                  schema.EBV_PROGRAMMES),
     "variant_call": ("Variants", VARIANT_CALL, schema.VARIANT_CALLS),
     "variant_reason": ("Why a variant is not assessable", VARIANT_REASON, schema.VARIANT_REASONS),
     "malignant_basis": ("What a malignancy call rests on", MALIGNANT_BASIS, schema.MALIGNANT_BASIS),
