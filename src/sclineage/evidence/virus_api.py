@@ -186,7 +186,7 @@ def _car(data: access.Data) -> tuple[np.ndarray, np.ndarray] | None:
     if not names:
         return None
     found = access.feature_counts(data, names)
-    return found.counts.sum(axis=1), found.assessed.any(axis=1)
+    return found.counts.sum(axis=1), np.asarray(found.assessed.any(axis=1))
 
 
 def _places(data: access.Data, sample: np.ndarray) -> list[tuple[str, str, np.ndarray]]:
