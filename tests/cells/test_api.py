@@ -58,12 +58,13 @@ def test_clusters_find_the_populations_and_not_the_masked_genes(weights: str) ->
     assert data.obsm["X_pca"].shape == (240, 10) and data.obsm["X_pca"].dtype == np.float32
 
 
-def test_the_same_input_gives_the_same_bytes_for_any_number_of_threads() -> None:
+@pytest.mark.parametrize("solver", ["arpack", "gram"])
+def test_the_same_input_gives_the_same_bytes_for_any_number_of_threads(solver: str) -> None:
     results = []
     for threads in (1, 2):
         data = populations(150)
         with _backend.threads(threads):
-            embed(data, n_top_genes=50)
+            embed(data, n_top_genes=50, solver=solver)
             neighbors(data)
             cluster(data, threads=threads)
             umap(data)

@@ -96,7 +96,7 @@ def embed(adata: access.Data, *, n_pcs: int = 50, n_top_genes: int = 2000, rng: 
             sc.pp.normalize_total(work, target_sum=1e4)
             sc.pp.log1p(work)
             variable = _variable(work, n_top_genes, batch)
-            found = _components(work[:, variable].copy(), n_pcs, rng, solver, device)
+        found = _components(work[:, variable].copy(), n_pcs, rng, solver, device)
     _put_components(gex, found, allowed[variable], solver)
     access.put_params(adata, "embed", {"n_pcs": n_pcs, "n_top_genes": n_top_genes, "rng": rng, "solver": solver,
                                        "batch_key": batch_key, "mask": list(mask) or None})
@@ -160,7 +160,8 @@ def _components(work: AnnData, n_pcs: int, rng: int, solver: str, device: Device
         return _nothing(work.n_obs, work.n_vars)
     if solver == "gram":
         return components(sparse.csr_matrix(work.X), most, device=device)
-    sc.pp.pca(work, n_comps=most, svd_solver="arpack", random_state=rng)
+    with _alone():
+        sc.pp.pca(work, n_comps=most, svd_solver="arpack", random_state=rng)
     found = work.uns["pca"]
     return Components(np.asarray(work.obsm["X_pca"], dtype=np.float32), np.asarray(work.varm["PCs"], dtype=np.float64),
                       np.asarray(found["variance"], dtype=np.float64),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg, sparse
 from scipy.sparse.linalg import eigsh
+from threadpoolctl import threadpool_limits
 
 from .._settings import Device
 from ..kernels.gram import gram, project
@@ -58,8 +59,10 @@ def components(x: sparse.csr_matrix, k: int, *, device: Device = "auto") -> Comp
     whole = sparse.csr_matrix((np.rint(x.data * STEPS).astype(np.int32), x.indices, x.indptr), x.shape)
     products, sums = gram(whole, device=device)
     covariance = _covariance(products, sums, x.shape[0])
-    variance, loadings = _eigen(covariance, k)
-    scores = project(whole, loadings / STEPS, (sums / (STEPS * x.shape[0])) @ loadings, device=device)
+    with threadpool_limits(1):  # sums over threads differ in their last bits
+        variance, loadings = _eigen(covariance, k)
+        centre = (sums / (STEPS * x.shape[0])) @ loadings
+    scores = project(whole, loadings / STEPS, centre, device=device)
     return Components(scores, loadings, variance, variance / max(float(np.trace(covariance)), 1e-300))
 
 

@@ -87,7 +87,8 @@ def gram(x: sparse.csr_matrix, *, device: Device | None = "auto") -> tuple[np.nd
 
 
 def _arrays(rows: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return rows.indptr.astype(np.int64), rows.indices.astype(np.uint32), rows.data.astype(np.int32)
+    indices = rows.indices.astype(np.int32, copy=False).view(np.uint32)
+    return rows.indptr.astype(np.int64), indices, rows.data.astype(np.int32, copy=False)
 
 
 def _blocks(rows: sparse.csr_matrix, size: int) -> Iterator[tuple[int, Any, Any, Any]]:
