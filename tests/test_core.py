@@ -32,6 +32,8 @@ def test_nearest_names_what_was_probably_meant() -> None:
     ("fraction_limit: 2", "2 is not a number from 0 to 1"),
     ("min_umi: true", "True is not a number"),
     ("drivers: none.csv", "file 'none.csv' does not exist"),
+    ("distinct_prior: [1, 2]", "are not 7 numbers above 0"),
+    ("classifier: none.csv", "file 'none.csv' does not exist"),
     ("- a\n- b", "holds no key: value lines"),
     ("a: [", "is not YAML"),
 ])
@@ -52,6 +54,7 @@ def test_configuration_defaults_and_values(tmp_path) -> None:
     assert config.drivers == str(tmp_path / "d.csv")
     assert read_config(None) == Config()
     assert read_config({"min_umi": 300}).min_umi == 300
+    assert read_config({"distinct_prior": [1, 1, 1, 1, 1, 1, 4]}).distinct_prior == (1, 1, 1, 1, 1, 1, 4)
 
 
 def test_cuda_without_a_kernel_is_a_clear_error() -> None:

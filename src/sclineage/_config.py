@@ -13,7 +13,8 @@ from ._errors import InputError, nearest
 _NUMBERS = {"fraction_limit": (0, 1), "malignancy_prior": (0, 1), "silenced_share": (0, 1), "doublet_rate": (0, 1),
             "reference_copies": (0, 100),
             "min_umi": (0, float("inf")), "min_genes": (0, float("inf")), "max_mito": (0, 1)}
-_FILES = ("drivers", "gtf", "sites", "labs")
+_FILES = ("drivers", "gtf", "classifier", "donors", "sites", "labs")
+_LEVELS = 7  # D0 to D6
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,12 @@ class Config:
         VCF or CSV of driver mutations.
     gtf
         GTF of the reference, for the chromosome arms of the genes; None: GRCh38.
+    classifier
+        CSV of cells (``sample, barcode, probability``): your own classifier's probability of malignancy.
+    donors
+        CSV of cells (``sample, barcode, donor``), as told apart by genotype.
+    distinct_prior
+        Probabilities of the ancestor levels D0 to D6; None: equal.
     sites
         CSV of vector integration sites: specimen, chrom, pos, reads (or fragments), gene.
     reference_copies
@@ -58,6 +65,9 @@ class Config:
     max_mito: float = 0.20
     drivers: str | None = None
     gtf: str | None = None
+    classifier: str | None = None
+    donors: str | None = None
+    distinct_prior: tuple[float, ...] | None = None
     sites: str | None = None
     labs: str | None = None
     scheduler: str | None = None
@@ -105,6 +115,8 @@ def _check(keys: dict[str, Any], name: str, folder: Path) -> Config:
             if not Path(keys[key]).exists():
                 raise InputError(name, f"file {value!r} does not exist", "paths are relative to the configuration",
                                  place=f"key {key}")
+        elif key == "distinct_prior":
+            keys[key] = _levels(name, value)
     return Config(**keys)
 
 
@@ -113,3 +125,13 @@ def _number(name: str, key: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise InputError(name, f"{value!r} is not a number from {low} to {high}", "give such a number",
                          place=f"key {key}")
+
+
+def _levels(name: str, value: object) -> tuple[float, ...]:
+    given = list(value) if isinstance(value, list | tuple) else []
+    good = len(given) == _LEVELS and all(isinstance(v, int | float) and not isinstance(v, bool) and v > 0
+                                         for v in given)
+    if not good:
+        raise InputError(name, f"{value!r} are not {_LEVELS} numbers above 0", "give one per level, D0 to D6",
+                         place="key distinct_prior")
+    return tuple(float(v) for v in given)

@@ -76,6 +76,8 @@ CELLS = [
     _c("clone_id_2", "str", "second clone of a doublet, runner-up of an ambiguous cell"),
     _c("malignant_p", "float", "probability that the cell belongs to a malignant clone"),
     _c("malignant_call", "str", "call of the cell's clone", MALIGNANT_CALLS),
+    _c("genetic_clone", "str", "malignant clone whose altered arms a cell without a receptor shows; empty without one"),
+    _c("genetic_llr", "float", "log-likelihood ratio (nats) of such arms in the cell; missing where not scored"),
     _c("car_umi", "int", "UMIs of the CAR features (union); missing where the CAR was not assessed"),
     _c("car_bg_expected", "float", "CAR UMIs expected from background at this depth"),
     _c("car_p", "float", "probability that the cell carries an expressed CAR, clone included"),

@@ -235,7 +235,8 @@ class _Patient:
         config = self.options.config
         focus = self._focus(data)
         malignancy(data, malignant_key=self.options.malignant_key, drivers=config.drivers,
-                   prior=config.malignancy_prior, gtf=config.gtf, rng=self.options.seed)
+                   prior=config.malignancy_prior, gtf=config.gtf, classifier=config.classifier,
+                   rng=self.options.seed)
         called = access.table(data, "malignancy")
         found = [] if called is None else called.loc[called["malignant_call"].isin(["malignant", "suspicious"]),
                                                      "clone_id"].tolist()
@@ -254,7 +255,7 @@ class _Patient:
                            aliases=access.store(data).get("clone_aliases"))
 
     def _car(self, data: Data) -> Data:
-        from .malignancy.api import populations
+        from .malignancy.populations_api import populations
 
         if self.options.car is not None:
             from .evidence.api import car_status
@@ -286,7 +287,8 @@ class _Patient:
             virus_table(data)
         self._variants(data)
         timeline(data)
-        distinct(data, drivers=self.options.config.drivers)
+        config = self.options.config
+        distinct(data, drivers=config.drivers, donor_key=config.donors, prior=config.distinct_prior)
         compare(data)
         return data
 

@@ -11,7 +11,8 @@ import pytest
 
 from sclineage import _schema
 from sclineage._errors import InputError
-from sclineage.malignancy.api import malignancy, populations
+from sclineage.malignancy.api import malignancy
+from sclineage.malignancy.populations_api import populations
 from sclineage.patient import access
 from sclineage.patient.drivers import read_drivers
 
@@ -466,5 +467,21 @@ def test_the_users_classifier_is_one_capped_line():
     data.obs["score"] = np.where(mine, 9.0, 0.2)
     with pytest.raises(InputError, match=r"holds 0\.2 to 9"):
         malignancy(data, classifier="score")
-    with pytest.raises(InputError, match="no column 'scores'"):
+    with pytest.raises(InputError, match="no such column in the data, and no such file"):
         malignancy(data, classifier="scores")
+
+
+def test_the_users_classifier_as_a_file_of_cells(tmp_path):
+    data, again = build(panel=False), build(panel=False)
+    score = np.where(access.text(data, "clone_id") == "T", 0.9, 0.1)
+    rows = data.obs.assign(probability=score)[["sample", "barcode", "probability"]]
+    rows.to_csv(tmp_path / "c.csv", index=False)
+    data.obs["score"] = score
+    malignancy(data, classifier="score")
+    malignancy(again, classifier=tmp_path / "c.csv")
+    pd.testing.assert_series_equal(table(data)["llr_classifier"], table(again)["llr_classifier"])
+    rows.assign(barcode="NOWHERE").to_csv(tmp_path / "c.csv", index=False)
+    with pytest.raises(InputError, match="in no sample of the data"):
+        malignancy(data, classifier=tmp_path / "c.csv")
+    with pytest.raises(InputError, match="no such column in the data, and no such file"):
+        malignancy(data, classifier=tmp_path / "absent.csv")

@@ -9,7 +9,7 @@ import pytest
 
 from sclineage import _schema
 from sclineage._errors import InputError
-from sclineage.malignancy.api import populations
+from sclineage.malignancy.populations_api import populations
 from sclineage.origin.api import timeline
 from sclineage.origin.chains import exact_members
 from sclineage.origin.distinct_api import distinct

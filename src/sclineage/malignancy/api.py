@@ -16,16 +16,15 @@ from .._errors import InputError, nearest
 from ..patient import access
 from ..patient.drivers import bare, read_drivers
 from . import calls as words
-from . import cycling, phenotype
+from . import cycling, phenotype, profile
 from .copynumber_api import arm_table, clone_arms
 from .fusion import PI_SURVEILLANCE, PI_SUSPECTED, Fused, clone_prior, fuse, line_table
 from .table import Alleles, ArmTest, Cells, codes
-from .userkey import Verdicts, from_column, from_file
+from .userkey import Verdicts, cell_values, from_column, from_file
 
 T_SUBSETS = ("CD4_T", "CD8_T", "T")
 OTHER_SUBSETS = ("NK", "B", "myeloid", "other")
 NOT_MEMBERS = ("doublet", "ambiguous")
-DEFINITE = 0.95
 RECEPTOR_CELLS = 50  # other cells with a receptor that make a background without those that have none
 
 
@@ -37,7 +36,7 @@ def malignancy(
     prior: float | None = None,
     focus: Sequence[str] | None = None,
     gtf: str | os.PathLike[str] | None = None,
-    classifier: str | None = None,
+    classifier: str | os.PathLike[str] | None = None,
     rng: int = 0,
 ) -> None:
     """Score every clone for malignancy and write posterior, call, and every line of evidence.
@@ -67,8 +66,9 @@ def malignancy(
         missing the line is not assessed, and ``params`` says why. Samples with role ``cnv_reference`` (apheresis,
         remission) stand in for samples that hold fewer than 20 other T cells.
     classifier
-        Column of ``obs`` with your own classifier's probability that a cell is malignant (0 to 1; missing: not
-        assessed). Enters as one capped line: the share of a clone's cells at 0.5 or more, against T cells around it.
+        Your own classifier's probability that a cell is malignant (0 to 1; missing: not assessed): a column of
+        ``obs``, or a CSV of cells (``sample, barcode, probability``). Enters as one capped line: the share of a clone's
+        cells at 0.5 or more, against T cells around it.
     rng
         Seed of lines of evidence that draw random numbers (the power of the copy-number line).
 
@@ -80,9 +80,10 @@ def malignancy(
 
     Notes
     -----
-    Writes obs ``malignant_p, malignant_call``, tables ``malignancy`` and ``clone_arms``, and ``malignancy_lines`` in
-    ``uns["sclineage"]``. The model is sclineage's own; beta-binomial and Poisson terms are in the modules of each
-    line.
+    Writes obs ``malignant_p, malignant_call``, and of cells without a receptor ``genetic_clone, genetic_llr`` (the
+    malignant clone whose altered arms they show, see `sclineage.malignancy.profile`); tables ``malignancy`` and
+    ``clone_arms``, and ``malignancy_lines`` in ``uns["sclineage"]``. The model is sclineage's own; beta-binomial and
+    Poisson terms are in the modules of each line.
     """
     clone_ids, clone = _clones(mdata)
     _check_focus(focus, clone_ids)
@@ -99,7 +100,7 @@ def malignancy(
     access.put_table(mdata, "clone_arms", _schema.empty("clone_arms") if test is None else arm_table(
         test, clone_ids, _patients(mdata, clone_ids)))
     access.store(mdata)["malignancy_lines"] = line_table(fused, clone_ids)
-    access.put(mdata, _per_cell(mdata, clone, result, user.cell))
+    access.put(mdata, _per_cell(mdata, clone, result, user.cell) | _by_profile(mdata, cells, result.call, clone_ids))
     access.put_params(mdata, "malignancy", {
         "prior": float(pi), "prior_source": "diagnosis" if from_diagnosis else "given" if prior else "surveillance",
         "malignant_key": None if malignant_key is None else os.fspath(malignant_key), "rng": int(rng),
@@ -157,9 +158,12 @@ def _user(data: access.Data, key: str | os.PathLike[str] | None, clone: np.ndarr
         return Verdicts(np.full(clone.size, np.nan), np.full(len(clone_ids), np.nan))
     if access.has_column(data, os.fspath(key)):
         return from_column(access.column(data, os.fspath(key)), os.fspath(key), clone, len(clone_ids))
-    barcode = access.text(data, "barcode") if access.has_column(data, "barcode") else data.obs_names.to_numpy(object)
-    return from_file(key, sample=_sample_names(data), barcode=barcode, clone=clone, clone_ids=clone_ids,
+    return from_file(key, sample=_sample_names(data), barcode=_barcodes(data), clone=clone, clone_ids=clone_ids,
                      receptors=access.table(data, "receptors"))
+
+
+def _barcodes(data: access.Data) -> np.ndarray:
+    return access.text(data, "barcode") if access.has_column(data, "barcode") else data.obs_names.to_numpy(object)
 
 
 def _sample_names(data: access.Data) -> np.ndarray:
@@ -197,15 +201,17 @@ def _arms(data: access.Data, cells: Cells, gtf: str | os.PathLike[str] | None) -
                       stand_in=np.isin(_sample_names(data), sorted(named)))
 
 
-def _classifier(data: access.Data, key: str | None) -> np.ndarray | None:
+def _classifier(data: access.Data, key: str | os.PathLike[str] | None) -> np.ndarray | None:
     """Cells that the user's classifier calls, 1 or 0, NaN where it says nothing."""
     if key is None:
         return None
-    values = pd.to_numeric(access.column(data, key), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    said = access.column(data, os.fspath(key)) if access.has_column(data, os.fspath(key)) else pd.Series(
+        cell_values(key, "probability", sample=_sample_names(data), barcode=_barcodes(data)))
+    values = pd.to_numeric(said, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     known = np.isfinite(values)
     if not known.any() or (values[known] < 0).any() or (values[known] > 1).any():
-        raise InputError("classifier", f"column {key!r} holds no probability from 0 to 1" if not known.any() else
-                         f"column {key!r} holds {values[known].min():g} to {values[known].max():g}",
+        raise InputError("classifier", f"{os.fspath(key)!r} holds no probability from 0 to 1" if not known.any() else
+                         f"{os.fspath(key)!r} holds {values[known].min():g} to {values[known].max():g}",
                          "give the probability that a cell is malignant")
     return np.where(known, (values >= 0.5).astype(np.float64), np.nan)
 
@@ -346,33 +352,16 @@ def _per_cell(data: access.Data, clone: np.ndarray, result: _Results, user: np.n
     return {"malignant_p": np.where(said, user, p), "malignant_call": call.astype(object)}
 
 
-def populations(mdata: access.Data) -> None:
-    """Write obs ``population``: malignant, CAR-T, other_T, other, doublet or not_assessed.
-
-    Doublets first; then members of malignant clones (posterior >= 0.95, or called so); then cells with ``car_call``
-    ``pos``; then T cells by receptor or annotation; then other annotated cells. The rest is not assessed, and so are,
-    in a patient with a malignant clone, T cells whose clone could not be told: they may be members of it.
-
-    Parameters
-    ----------
-    mdata
-        MuData (or AnnData) after `malignancy`; the CAR columns may be absent.
-    """
-    status, subset = access.text(mdata, "clone_status"), access.text(mdata, "subset")
-    p = np.full(mdata.n_obs, np.nan)
-    if access.has_column(mdata, "malignant_p"):
-        p = pd.to_numeric(access.column(mdata, "malignant_p")).to_numpy(dtype=np.float64, na_value=np.nan)
-    with np.errstate(invalid="ignore"):
-        malignant = (p >= DEFINITE) | (access.text(mdata, "malignant_call") == "malignant")
-    told = (access.text(mdata, "clone_id") != "") & ~np.isin(status, NOT_MEMBERS)
-    receptor = told | ~np.isin(status, ("", "no_receptor"))
-    t_cell = np.isin(subset, T_SUBSETS) | receptor
-    out = np.full(mdata.n_obs, "not_assessed", dtype=object)
-    out[np.isin(subset, OTHER_SUBSETS)] = "other"
-    out[t_cell] = "other_T"
-    if malignant.any():
-        out[t_cell & ~told] = "not_assessed"
-    out[access.text(mdata, "car_call") == "pos"] = "CAR-T"
-    out[malignant] = "malignant"
-    out[status == "doublet"] = "doublet"
-    access.put(mdata, {"population": out})
+def _by_profile(data: access.Data, cells: Cells, call: np.ndarray, clone_ids: list[str]) -> dict[str, Any]:
+    """Cells without a receptor that show the altered arms of a malignant clone."""
+    owner, llr = np.full(data.n_obs, "", dtype=object), np.full(data.n_obs, np.nan)
+    test = cells.arms
+    if test is not None and test.cells is not None and (call == "malignant").any():
+        rows = test.cells.rows
+        bare = np.isin(access.text(data, "clone_status", default="no_receptor"), ("no_receptor", ""))
+        candidate = bare & cells.counts & ~np.isin(cells.subset, OTHER_SUBSETS)
+        harmless = np.append(~np.isin(call, ("malignant", "suspicious")), False)
+        found, score = profile.members(test, call == "malignant", candidate[rows],
+                                       (cells.in_clone & harmless[cells.clone])[rows])
+        llr[rows], owner[rows] = score, np.append(np.array(clone_ids, dtype=object), "")[found]
+    return {"genetic_clone": owner, "genetic_llr": llr}

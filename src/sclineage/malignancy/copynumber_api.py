@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..kernels import copynumber as kernel
 from ..patient import access
 from . import arms, genome
 from .copynumber import arm_test
-from .table import ArmTest, codes
+from .table import ArmCells, ArmTest, codes
 
 POSITION = ("chromosome", "start", "end")
 SYMBOLS = ("gene_symbols", "gene_name", "gene_names", "feature_name", "symbol")
@@ -100,8 +101,9 @@ def clone_arms(
         return None, f"only {used} chromosome arms have {arms.MIN_GENES} or more usable genes"
     cluster = access.text(data, "cluster")
     stratum, _ = codes(np.array([f"{s:06d} {c}" for s, c in zip(sample, cluster, strict=True)], dtype=object))
-    return arm_test(arms.arm_counts(x, gene_arm), clone[rows], n_clones, stratum[rows], sample[rows], reference[rows],
-                    stand_in[rows]), ""
+    kept = ArmCells(rows, arms.arm_counts(x, gene_arm), clone[rows], stratum[rows], sample[rows])
+    test = arm_test(kept.counts, kept.clone, n_clones, kept.stratum, kept.sample, reference[rows], stand_in[rows])
+    return replace(test, cells=kept), ""
 
 
 def _symbols(gex: Any) -> np.ndarray | None:

@@ -34,6 +34,27 @@ class Alleles:
 
 
 @dataclass(frozen=True, slots=True)
+class ArmCells:
+    """Cells behind an arm test (those with an expression profile).
+
+    Attributes
+    ----------
+    rows
+        int64 (m,): which of the patient's cells.
+    counts
+        float64 (m, n_arms).
+    clone, stratum, sample
+        int64 (m,).
+    """
+
+    rows: np.ndarray
+    counts: np.ndarray
+    clone: np.ndarray
+    stratum: np.ndarray
+    sample: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
 class ArmTest:
     """Arms of each clone against its matched reference (`copynumber.arm_test`).
 
@@ -45,12 +66,15 @@ class ArmTest:
         float64 (n_clones,): aneuploid against diploid, in nats; NaN not assessed.
     n_cells
         int64 (n_clones,): cells with a reference.
+    cells
+        The cells behind it; None where they were not kept.
     """
 
     shift: np.ndarray
     error: np.ndarray
     llr: np.ndarray
     n_cells: np.ndarray
+    cells: ArmCells | None = None
 
     @property
     def called(self) -> np.ndarray:

@@ -110,21 +110,50 @@ def _read(name: str) -> pd.DataFrame:
 
 
 def _cells(frame: pd.DataFrame, said: np.ndarray, name: str, sample: np.ndarray, barcode: np.ndarray) -> np.ndarray:
-    """Rows to cells by sample and barcode, a missing ``-1`` added; without a sample the barcode must be unique."""
+    out = np.full(sample.size, np.nan)
+    out[_rows(frame, name, sample, barcode)] = said
+    return out
+
+
+def _rows(frame: pd.DataFrame, name: str, sample: np.ndarray, barcode: np.ndarray) -> np.ndarray:
+    """Cell of each row by sample and barcode, a missing ``-1`` added; without a sample the barcode must be unique."""
     rows: dict[tuple[str, str], list[int]] = {}
     for i, (s, b) in enumerate(zip(sample, barcode, strict=True)):
         for key in sorted({(s, b), ("", b), (s, _bases(b)), ("", _bases(b))}):
             rows.setdefault(key, []).append(i)
-    out = np.full(sample.size, np.nan)
+    out = np.zeros(len(frame), np.int64)
     of = frame["sample"].fillna("").astype(str).str.strip() if "sample" in frame else [""] * len(frame)
     wanted = frame["barcode"].astype(str).str.strip()
-    for row, (s, b, value) in enumerate(zip(of, wanted, said, strict=True), 2):
+    for row, (s, b) in enumerate(zip(of, wanted, strict=True)):
         found = rows.get((s, b)) or rows.get((s, _bases(b)), [])
         if len(found) != 1:
             what = "is in no sample of the data" if not found else f"fits {len(found)} cells"
             where = f"cell {b!r}" + (f" of sample {s!r}" if s else "")
-            raise InputError(name, f"{where} {what}", "give sample and barcode as in the data", place=f"row {row}")
-        out[found[0]] = value
+            raise InputError(name, f"{where} {what}", "give sample and barcode as in the data", place=f"row {row + 2}")
+        out[row] = found[0]
+    return out
+
+
+def cell_values(path: str | os.PathLike[str], column: str, *, sample: np.ndarray, barcode: np.ndarray) -> np.ndarray:
+    """A column of a CSV or TSV of cells (``sample, barcode, <column>``), object (n_cells,): None where not listed.
+
+    Raises
+    ------
+    InputError
+        The file is absent or empty, lacks a column, or names a cell that the data do not hold.
+    """
+    name = os.fspath(path)
+    if not Path(name).is_file() or Path(name).stat().st_size == 0:
+        raise InputError(name, "no such column in the data, and no such file or an empty one",
+                         f"give a column of obs, or a CSV with sample, barcode, {column}")
+    frame = pd.read_csv(name, sep=None, engine="python", dtype=str, skipinitialspace=True)
+    frame = frame.rename(columns={c: str(c).strip().lower() for c in frame.columns})
+    absent = [c for c in ("barcode", column) if c not in frame]
+    if absent or frame.empty:
+        raise InputError(name, f"no column {absent[0]!r}" if absent else "no row", f"give sample, barcode, {column}")
+    frame = frame[frame[column].notna()]
+    out = np.full(sample.size, None, dtype=object)
+    out[_rows(frame, name, sample, barcode)] = frame[column].str.strip().to_numpy(object)
     return out
 
 

@@ -15,10 +15,13 @@ from scipy.special import logit
 from .. import _schema
 from .._errors import InputError
 from ..clones.api import informative
+from ..malignancy.table import codes
+from ..malignancy.userkey import cell_values
 from ..patient import access
 from ..patient.drivers import bare, read_drivers
 from . import relatedness
 from .levels import LEVELS, Answer, Line, answer
+from .variants import variants
 
 POPULATIONS = ("malignant", "CAR-T", "other_T", "other")
 MITOCHONDRIAL = ("M", "MT")
@@ -32,12 +35,14 @@ class _Evidence:
     population: np.ndarray
     informative: np.ndarray
     clone: np.ndarray
+    sample: np.ndarray
     trb: np.ndarray
     tra: np.ndarray
     donor: np.ndarray
     counts: dict[str, tuple[sparse.csr_matrix, sparse.csr_matrix]]
     arms: pd.DataFrame
     car: pd.DataFrame
+    car_parts: pd.DataFrame
 
     def among(self, name: str) -> np.ndarray:
         """Cells of a population, bool (n,)."""
@@ -51,7 +56,7 @@ class _Evidence:
 
 
 def distinct(mdata: access.Data, *, drivers: str | os.PathLike[str] | pd.DataFrame | None = None,
-             donor_key: str = "donor", prior: Sequence[float] | None = None) -> None:
+             donor_key: str | os.PathLike[str] | None = None, prior: Sequence[float] | None = None) -> None:
     """Say at which level the populations of a patient share an ancestor.
 
     Parameters
@@ -62,21 +67,22 @@ def distinct(mdata: access.Data, *, drivers: str | os.PathLike[str] | pd.DataFra
         Somatic sites (CSV or VCF). Of the other sites of modality ``alleles`` those on the mitochondrial chromosome
         are mitochondrial variants, the rest inherited; ``var["kind"]`` (germline, somatic, mitochondrial) overrides.
     donor_key
-        Column of ``obs`` with donor labels (vireo, souporcell), used where it exists.
+        Donor labels (vireo, souporcell): a column of ``obs``, or a CSV of cells (``sample, barcode, donor``); None
+        takes the column ``donor`` where it exists.
     prior
         Probabilities of the levels D0 to D6; default equal.
 
     Raises
     ------
     InputError
-        The populations are missing, or a prior or kind of site is none.
+        The populations or the column of donors are missing, or a prior or kind of site is none.
 
     Notes
     -----
     Writes table ``distinct``: per pair one row for each line of evidence, and one with line ``all``: the deepest level
     reached with probability 0.95, the posterior of all seven, and three answers: same T cell, shared blood stem cell
     (or deeper), vector in the first population. Silence of a line is no statement: it is ``not_assessed``. The lines
-    and their sources are in `sclineage.origin.relatedness`.
+    and their sources are in `sclineage.origin.relatedness` and `sclineage.origin.variants`.
     """
     if not access.has_column(mdata, "population"):
         raise InputError("obs", "no column 'population'", "run sl.tl.populations first")
@@ -91,20 +97,31 @@ def distinct(mdata: access.Data, *, drivers: str | os.PathLike[str] | pd.DataFra
     access.put_table(mdata, "distinct", frame)
 
 
-def _evidence(data: access.Data, drivers: str | os.PathLike[str] | pd.DataFrame | None, donor_key: str) -> _Evidence:
+def _donors(data: access.Data, key: str | os.PathLike[str] | None) -> np.ndarray:
+    """Donor of each cell, empty where unknown."""
+    if key is None or access.has_column(data, os.fspath(key)):
+        return access.text(data, "donor" if key is None else os.fspath(key))
+    barcode = access.text(data, "barcode") if access.has_column(data, "barcode") else data.obs_names.to_numpy(object)
+    said = cell_values(key, "donor", sample=access.text(data, "sample", default="sample"), barcode=barcode)
+    return np.where(said == None, "", said)  # noqa: E711 - element by element
+
+
+def _evidence(data: access.Data, drivers: str | os.PathLike[str] | pd.DataFrame | None,
+              donor_key: str | os.PathLike[str] | None) -> _Evidence:
     if not access.has_column(data, "has_trb"):
         raise InputError("obs", "no column 'has_trb'", "run sl.tl.clones first")
     clone, status = access.text(data, "clone_id"), access.text(data, "clone_status")
     speaks = informative(status, access.column(data, "has_trb").to_numpy())
     receptors = access.table(data, "receptors")
     chains = [_chain(receptors, clone, c) for c in ("trb_junction", "tra_junction")]
-    arms, car = (access.table(data, t) for t in ("clone_arms", "car_clones"))
+    arms, car, parts = (_schema.empty(t) if (found := access.table(data, t)) is None else found
+                        for t in ("clone_arms", "car_clones", "clone_car"))
     return _Evidence(
         population=access.text(data, "population"), informative=speaks, clone=clone,
+        sample=codes(access.text(data, "sample", default="sample"))[0],
         trb=np.where(speaks, chains[0], ""), tra=np.where(speaks, chains[1], ""),
-        donor=np.where(status == "doublet", "", access.text(data, donor_key)), counts=_counts(data, drivers),
-        arms=_schema.empty("clone_arms") if arms is None else arms,
-        car=_schema.empty("car_clones") if car is None else car)
+        donor=np.where(status == "doublet", "", _donors(data, donor_key)), counts=_counts(data, drivers),
+        arms=arms, car=car, car_parts=parts)
 
 
 def _chain(receptors: pd.DataFrame | None, clone: np.ndarray, column: str) -> np.ndarray:
@@ -155,8 +172,8 @@ def _rows(seen: _Evidence, a: str, b: str, prior: Sequence[float] | None) -> pd.
     has = _vector(seen, a)
     flags = [] if any(line.assessed for line in lines) else ["not_assessed"]
     flags += ["same_t_cell_vector_not_seen"] if said.same_t_cell == "yes" and has == "not_detected" else []
-    # a tumour that may carry the vector is itself a CAR-T clone: that others show another receptor denies nothing
-    open_ = b == "CAR-T" and said.same_t_cell == "no" and said.level != "D0" and has != "not_detected"
+    # a tumour with cells that may carry the vector is itself a CAR-T clone: another receptor of others denies nothing
+    open_ = b == "CAR-T" and said.same_t_cell == "no" and said.level != "D0" and not _free(seen, a)
     flags += ["vector_not_excluded"] if open_ else []
     together = {"line": "all", "llr": _same_t_cell(said, lines, prior), "level": said.level, "p_level": said.p_level,
                 "n_informative_a": int((seen.informative & seen.among(a)).sum()),
@@ -186,7 +203,9 @@ def _lines(seen: _Evidence, a: str, b: str) -> list[Line]:
         if kind in seen.counts:
             k, n = (np.array([np.asarray(m[rows].sum(axis=0)).ravel() for rows in (one, two)])
                     for m in seen.counts[kind])
-            out += [relatedness.germline(k, n)] if kind == "germline" else relatedness.variants(kind, k, n)
+            out += [relatedness.germline(k, n)] if kind == "germline" else variants(
+                kind, k, n, np.array([_soup(*seen.counts[kind], seen.sample, rows) for rows in (one, two)]),
+                one_clone=bool(seen.majority(a)) and not seen.majority(b))
     out += relatedness.receptor(seen.trb, seen.tra, one, two)
     out.append(_arms(seen, a, b))
     if b == "CAR-T":
@@ -195,6 +214,14 @@ def _lines(seen: _Evidence, a: str, b: str) -> list[Line]:
         known = 0 if row is None else int(np.nan_to_num(_number(row["car_n_informative"])))
         out.append(relatedness.vector(p, known, int(two.sum())))
     return out
+
+
+def _soup(alt: sparse.csr_matrix, depth: sparse.csr_matrix, sample: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Share of each variant among all reads of the samples that some cells lie in, weighted by their reads."""
+    places = [sparse.csr_matrix((use.astype(np.float64), (sample, np.arange(sample.size)))) for use in (
+        np.ones(sample.size), rows)]
+    k, n, own = (np.asarray((m @ x).todense()) for m, x in ((places[0], alt), (places[0], depth), (places[1], depth)))
+    return np.asarray((own * k / np.maximum(n, 1.0)).sum(axis=0) / np.maximum(own.sum(axis=0), 1.0))
 
 
 def _number(value: object) -> float:
@@ -219,6 +246,13 @@ def _arms(seen: _Evidence, a: str, b: str) -> Line:
 def _car(seen: _Evidence, a: str) -> pd.Series | None:
     mine = seen.car[seen.car["clone_id"].astype(str) == seen.majority(a)]
     return None if mine.empty or a == "CAR-T" else mine.iloc[0]
+
+
+def _free(seen: _Evidence, a: str) -> bool:
+    """Whether the vector is excluded in all members of a population's main clone, in every specimen and sort."""
+    row, parts = _car(seen, a), seen.car_parts
+    carrying = parts["car_verdict"].isin(_schema.CAR_CARRYING) & (parts["clone_id"].astype(str) == seen.majority(a))
+    return row is not None and str(row["car_verdict"]) in _schema.CAR_NEGATIVE[1:] and not carrying.any()
 
 
 def _vector(seen: _Evidence, a: str) -> str:

@@ -1,11 +1,11 @@
-"""Lines of evidence that two populations share an ancestor: donor, germline, receptor, variants, arms, vector."""
+"""Lines of evidence that two populations share an ancestor: donor, germline, receptor, arms, vector."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import betaln, logsumexp, xlog1py, xlogy
+from scipy.special import betaln, logsumexp
 from scipy.stats import t as student
 
 from .levels import Line
@@ -15,12 +15,7 @@ MAJORITY = 0.5
 CHANCE = {"trb": 2e-4, "tra": 2e-3}  # P(two clones share the junction), measured over 8 donors
 LOSS = 0.02  # P(the receptor of a cell of the clone reads as another)
 FROM_DONOR = tuple(range(1, 7))
-FROM_STEM_CELL = tuple(range(2, 7))
-ERROR, AMBIENT, DRIFT = 0.002, 0.05, 0.15
-THIRD, LOST = 0.05, 0.05  # a third of the cells carry the variant; it was lost
-VARIANT_LOW, VARIANT_HIGH = -4.0, 6.0  # per site
-EXCESS = 3.0  # nats over error that make a variant informative
-FIXED = 0.9  # share above which a variant is inherited, not a marker of a clone
+DRIFT = 0.15
 MIN_SITES, SITE_CAP, DONOR_CAP = 20, 2.0, 20.0
 LABEL_ERROR = 0.02
 DOSAGE, DEGREES, ARM_CAP = 0.85, 8, 8.0
@@ -83,59 +78,6 @@ def _match(k: int, n: int, chain: str) -> float:
     ratio = float(log_betabin(np.array(k), np.array(n), 0.9, DRIFT) - log_betabin(np.array(k), np.array(n), 0.02, 0.05))
     chance = CHANCE[chain]
     return float(np.clip(ratio, np.log(LOSS / (1 - chance)), np.log((1 - LOSS) / chance)))
-
-
-# --- variants --------------------------------------------------------------------------------------------------------
-def variant_ratio(k_a: np.ndarray, n_a: np.ndarray, k_b: np.ndarray, n_b: np.ndarray) -> np.ndarray:
-    """Log-likelihood ratio of "b carries the variants of a" per site; NaN where a has no variant or b no read.
-
-    The share of a variant is taken in a and its reads are tested in b, so no read is used twice. A carrying b may have
-    drifted, be carried by a third of its cells, or have lost the variant; a b without it sees error or soup.
-    """
-    p = _share(k_a, n_a)
-    excess = xlogy(k_a, p) + xlog1py(n_a - k_a, -p) - xlogy(k_a, ERROR) - xlog1py(n_a - k_a, -ERROR)
-    use = (k_a >= 1) & (excess > EXCESS) & (p <= FIXED) & (n_b > 0)
-    safe = np.where(use, p, 0.5)
-    shared = logsumexp([np.log(1 - THIRD - LOST) + log_betabin(k_b, n_b, safe, DRIFT),
-                        np.log(THIRD) + log_betabin(k_b, n_b, np.maximum(safe / 3, ERROR), 0.05),
-                        np.log(LOST) + log_betabin(k_b, n_b, ERROR, 0.02)], axis=0)
-    absent = logsumexp([np.log(0.8) + log_betabin(k_b, n_b, ERROR, 0.02),
-                        np.log(0.2) + log_betabin(k_b, n_b, np.maximum(AMBIENT * safe, ERROR), 0.05)], axis=0)
-    return np.where(use, np.clip(shared - absent, VARIANT_LOW, VARIANT_HIGH), np.nan)
-
-
-def _share(k: np.ndarray, n: np.ndarray) -> np.ndarray:
-    return (k + 0.5) / (n + 1.0)
-
-
-def variants(name: str, k: np.ndarray, n: np.ndarray) -> list[Line]:
-    """Somatic or mitochondrial variants; each is sought in the population with the smaller share of it.
-
-    The other way round, soup of a large tumour would be a variant that the tumour shares. Of two populations with a
-    common blood stem cell, each variant is as likely older as younger than the split: shared ones speak for D2 on,
-    others cost log 2 at most, so a private driver never hides shared blood formation. What is left of the absent ones
-    speaks against the same tumour clone, of mitochondrial ones (older in a clone) also against the same T cell.
-
-    Parameters
-    ----------
-    name
-        ``somatic`` or ``mitochondrial``.
-    k, n
-        int64 (2, sites): reads of the variant, and all reads, in the two populations.
-
-    Returns
-    -------
-    Lines ``<name>`` and ``<name>_private``; together they are the ratio of "all variants are shared".
-    """
-    high = np.where(_share(k[0], n[0]) >= _share(k[1], n[1]), 0, 1)
-    site = np.arange(high.size)
-    ratio = variant_ratio(k[high, site], n[high, site], k[1 - high, site], n[1 - high, site])
-    known = ratio[np.isfinite(ratio)]
-    shared = float((np.logaddexp(known, 0.0) - np.log(2)).sum()) if known.size else np.nan
-    private = min(float(known.sum()) - shared, 0.0) if known.size else np.nan
-    deep = (6,) if name == "somatic" else (4, 5, 6)
-    reads = int(n[0].sum()), int(n[1].sum())
-    return [Line(name, shared, FROM_STEM_CELL, *reads), Line(f"{name}_private", private, deep, *reads)]
 
 
 # --- donor -----------------------------------------------------------------------------------------------------------

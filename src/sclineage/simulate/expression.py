@@ -15,6 +15,9 @@ from zlib import crc32
 
 import numpy as np
 
+from ..malignancy.arms import AUTOSOMES
+from ..malignancy.genome import arms, shipped
+
 Array = np.ndarray
 CAR = "FMC63_CAR"  # the single-chain antibody fragment of axi-cel and tisa-cel: no human sequence in it
 EBV = ("EBV_RPMS1", "EBV_LMP1", "EBV_LMP2A", "EBV_BNLF2a", "EBV_EBNA1", "EBV_BZLF1")
@@ -50,7 +53,9 @@ POPULATIONS: dict[str, tuple[str, ...]] = {
 }
 T_CELLS = tuple(p for p, programs in POPULATIONS.items() if "T" in programs)
 CYCLING = {"CAR_T_CD4": 0.25, "CAR_T_CD8": 0.3, "CD8_effector": 0.04, "CD8_memory": 0.02, "CD4_memory": 0.02}
-_CLASS_SHARE = {"mito": 0.05, "ribo": 0.33, "cycle_s": 0.002, "cycle_g2m": 0.002, "marker": 0.0, "other": 0.46}
+_CLASS_SHARE = {"mito": 0.05, "ribo": 0.33, "cycle_s": 0.002, "cycle_g2m": 0.002, "marker": 0.0, "other": 0.28,
+                "quiet": 0.18}
+_QUIET = 45  # further genes per arm, weakly expressed: without them few arms have genes enough to be compared
 _SHARED = {"MALAT1": 230, "B2M": 150, "ACTB": 70, "ACTG1": 20, "TMSB4X": 80, "TMSB10": 50, "EEF1A1": 95, "TPT1": 42,
            "HLA-A": 40, "HLA-B": 50, "HLA-C": 45, "HLA-E": 10, "GAPDH": 20, "PFN1": 30, "CFL1": 15, "FTL": 20,
            "FTH1": 30, "VIM": 12, "S100A4": 15, "S100A6": 12, "PTMA": 20, "FAU": 25, "UBA52": 15, "NACA": 15,
@@ -82,7 +87,7 @@ class Aberration:
 
 @dataclass(frozen=True, slots=True)
 class Genes:
-    """The gene table: symbols, Ensembl ids, chromosome arms and classes, in genome order."""
+    """The gene table: symbols, Ensembl ids, chromosome arms and classes; each part in genome order."""
 
     symbol: tuple[str, ...]
     ensembl: tuple[str, ...]
@@ -97,11 +102,26 @@ class Genes:
 
 @cache
 def genes() -> Genes:
-    """The shipped table of human genes (GRCh38 positions, spread over the chromosome arms)."""
+    """Human genes (GRCh38): the named ones of the shipped table, then quiet ones that go by their Ensembl id."""
     text = resources.files(__package__).joinpath("genes.csv").read_text(encoding="utf-8")
     rows = list(csv.DictReader(text.splitlines()))
-    return Genes(tuple(r["symbol"] for r in rows), tuple(r["ensembl_id"] for r in rows),
-                 np.array([r["arm"] for r in rows]), np.array([r["class"] for r in rows]))
+    quiet = _quiet_genes({r["ensembl_id"] for r in rows})
+    ids = tuple(name for name, _ in quiet)
+    return Genes(tuple(r["symbol"] for r in rows) + ids, tuple(r["ensembl_id"] for r in rows) + ids,
+                 np.array([r["arm"] for r in rows] + [arm for _, arm in quiet]),
+                 np.array([r["class"] for r in rows] + ["quiet"] * len(quiet)))
+
+
+def _quiet_genes(known: set[str]) -> list[tuple[str, str]]:
+    """Ensembl id and arm of genes spread evenly over each autosomal arm, from the table of gene positions."""
+    table = shipped()
+    arm = arms(table["chromosome"].to_numpy(object), table["start"].to_numpy(np.float64))
+    out = []
+    for name in AUTOSOMES:
+        on = table[(arm == name) & ~table.index.isin(sorted(known))].sort_values(["start", "end"]).index
+        if len(on) >= 2 * _QUIET:
+            out += [(str(on[i]), name) for i in np.linspace(0, len(on) - 1, _QUIET).astype(int)]
+    return out
 
 
 @cache

@@ -11,6 +11,7 @@ from .plan import Answer, Focus, Group, Library, Site, car_t, other_cells, t_cel
 TUMOR = "tumor"
 NEGATIVE = "CAR_transcript_not_detected|no_clonal_CAR_expression"
 BENIGN = "no_malignant_features|not_assessable"
+_PAIR = "population_a=malignant;population_b=CAR-T;line=all"
 TUMOR_T = Aberration(lost=("CD5", "CD7", "DPP4"), arms={"7q": 1.5, "17p": 0.5, "9p": 0.5, "8q": 1.5})
 CD3_LOSS = Aberration(lost=("CD3D", "CD3E", "CD3G", "CD4", "CD8A", "CD8B", "CD5", "CD7"), arms={"1q": 1.5, "10q": 0.5})
 
@@ -85,3 +86,13 @@ def verdict(words: str, *, focus: str = TUMOR) -> Answer:
 def older(word: str, *, focus: str = TUMOR) -> Answer:
     """Answer: whether the clone is older than the infusion."""
     return Answer("is the clone older than the infusion", word, "clones", "predates_infusion", focus)
+
+
+def same_cell(words: str) -> Answer:
+    """Answer: whether tumour and CAR-T cells come from one T cell."""
+    return Answer("do tumour and CAR-T cells come from the same T cell", words, "distinct", "same_t_cell", where=_PAIR)
+
+
+def carries(words: str) -> Answer:
+    """Answer: whether the tumour holds the vector, in the table of distinctness."""
+    return Answer("does the tumour hold the vector of the CAR-T cells", words, "distinct", "vector_in_a", where=_PAIR)

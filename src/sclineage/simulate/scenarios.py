@@ -9,7 +9,7 @@ from . import scenarios_tumor as tumor
 from .counts import CarModel
 from .expression import CAR
 from .plan import Answer, Group, Library, Plan, car_t, other_cells, t_cells
-from .scenario_parts import TUMOR, malignant, sheet_row, sites, tumor_focus
+from .scenario_parts import TUMOR, malignant, same_cell, sheet_row, sites, tumor_focus
 
 
 def index_case() -> Plan:
@@ -47,8 +47,7 @@ def _index_answers() -> tuple[Answer, ...]:
         Answer("is EBV in the tumour cells", ">=100", "virus", "n_positive", where=where + "malignant"),
         Answer("is EBV above ambient in the CAR-T cells", "<=10", "virus", "n_positive", where=where + "CAR-T"),
         Answer("is the private driver evidence of malignancy", ">3", "clones", "llr_driver", TUMOR),
-        Answer("do tumour and CAR-T cells come from the same T cell", "no|not_assessed", "distinct", "same_t_cell",
-               where="population_a=malignant;population_b=CAR-T;line=all"),
+        same_cell("no|not_assessed"),
     )
 
 

@@ -10,9 +10,11 @@ from .scenario_parts import (
     NEGATIVE,
     TUMOR,
     apheresis,
+    carries,
     malignant,
     older,
     product,
+    same_cell,
     sheet_row,
     sites,
     sorted_sister,
@@ -26,7 +28,8 @@ def car_positive_lymphoma() -> Plan:
     """CAR+ lymphoma of a pre-existing clone that was transduced; CD3 lost, neither CD4 nor CD8."""
     libraries = (apheresis(early=6), product(300, 150, Group("", 12, TUMOR, car=1.0)),
                  tumor_library(600, car=1.0, day=35), sorted_sister(200, day=35))
-    answers = (malignant(), verdict("CAR_positive|CAR_present"), older("yes"))
+    answers = (malignant(), verdict("CAR_positive|CAR_present"), older("yes"), same_cell("not_assessed|yes"),
+               carries("yes"))
     return Plan(libraries, tumor_focus(population="CD4_memory", aberration=CD3_LOSS, strength=0.8), answers,
                 sites=sites())
 
@@ -34,7 +37,8 @@ def car_positive_lymphoma() -> Plan:
 def dominant_tumor() -> Plan:
     """CAR-free tumour clone of 2,000 cells beside 5 % CAR-T cells whose soup puts a CAR UMI into some of it."""
     libraries = (tumor_library(2000, infiltrate=130, depth=2500.0), sorted_sister())
-    return Plan(libraries, tumor_focus(), (malignant(), verdict(NEGATIVE)), sites=sites())
+    answers = (malignant(), verdict(NEGATIVE), same_cell("no|not_assessed"), carries("not_detected"))
+    return Plan(libraries, tumor_focus(), answers, sites=sites())
 
 
 def mixed_clone() -> Plan:
@@ -50,7 +54,7 @@ def mixed_clone() -> Plan:
     answers = (malignant(), verdict(f"{NEGATIVE}|CAR_mixed"),
                Answer("do the tumour cells of the biopsy carry the CAR", NEGATIVE, "clone_car", "car_verdict", TUMOR,
                       "specimen=biopsy;selection=none;population=malignant"),
-               older("yes"))
+               older("yes"), same_cell("not_assessed|yes"))
     return Plan(libraries, tumor_focus(), answers, sites=sites())
 
 
@@ -76,7 +80,7 @@ def no_control() -> Plan:
 def doublets() -> Plan:
     """CAR-free tumour in which 4 % of the barcodes also hold a CAR-T cell."""
     libraries = (tumor_library(700, infiltrate=150, pairs=((TUMOR, "CAR_T", 0.04),)), sorted_sister())
-    return Plan(libraries, tumor_focus(), (malignant(), verdict(NEGATIVE)), sites=sites())
+    return Plan(libraries, tumor_focus(), (malignant(), verdict(NEGATIVE), same_cell("no|not_assessed")), sites=sites())
 
 
 def native_background() -> Plan:
@@ -100,7 +104,8 @@ def silenced_dna() -> Plan:
     row = {"vcn_target": 900, "vcn_reference": 1000, "purity": 0.9}
     libraries = (tumor_library(500, car=1.0, row=row), sorted_sister())
     answers = (verdict("CAR_positive|indeterminate"),
-               Answer("what does the verdict rest on", "DNA|RNA+DNA", "clones", "car_evidence", TUMOR))
+               Answer("what does the verdict rest on", "DNA|RNA+DNA", "clones", "car_evidence", TUMOR),
+               same_cell("not_assessed|yes"))
     return Plan(libraries, tumor_focus(strength=0.0), answers, sites=sites())
 
 
