@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from zlib import crc32
 
@@ -51,6 +52,44 @@ def table(rows: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def bars(rows: dict[str, dict[str, float]]) -> str:
+    """Every bar with the worst case behind it, and whether it is reached."""
+    out = ["| bar | worst case | found | |", "| --- | --- | --- | --- |"]
+    for what, names, value, most in _BARS:
+        found = {n: value(rows[n]) for n in rows if names(n, CASES[n])}
+        worst = max(found, key=lambda n: found[n])
+        out.append(f"| {what} | {worst} | {found[worst]:.3g} | {'pass' if found[worst] <= most else 'missed'} |")
+    return "\n".join(out) + "\n"
+
+
+def _benign(name: str, case: Case) -> bool:
+    return case.benign
+
+
+def _named(*names: str) -> Callable[[str, Case], bool]:
+    return lambda name, case: name in names
+
+
+_SILENT = _named("T lymphoma, no altered arm, no panel", "T lymphoma, no panel, copy number not assessed")
+_TINY = _named("pre-malignant, 5-15 cells, one site", "pre-malignant, 5-15 cells, no panel")
+_BARS: tuple[tuple[str, Callable[[str, Case], bool], Callable[[dict[str, float]], float], float], ...] = (
+    ("benign clones called malignant: none", _benign, lambda r: r["malignant"], 0.0),
+    ("benign clones called suspicious: at most 1 %", _benign, lambda r: r["suspicious"], 0.01),
+    ("benign clones with power not cleared: at most 20 %",
+     _named("benign clone of 100 or more cells beside a known tumour"), lambda r: 1 - r["no_malignant_features"], 0.2),
+    ("lymphoma with 4 or more altered arms not called malignant: at most 1 %",
+     _named("T lymphoma, 4 to 8 altered arms, no panel"), lambda r: 1 - r["malignant"], 0.01),
+    ("lymphoma without altered arm and panel not suspicious: at most 5 %", _SILENT, lambda r: 1 - r["suspicious"],
+     0.05),
+    ("lymphoma without altered arm and panel cleared: none", _SILENT, lambda r: r["no_malignant_features"], 0.0),
+    ("any malignant clone cleared: none", lambda name, case: not case.benign, lambda r: r["no_malignant_features"],
+     0.0),
+    ("tiny pre-malignant clone not called not_assessable or suspicious: none", _TINY,
+     lambda r: 1 - r["not_assessable"] - r["suspicious"], 1e-9),
+    ("logit differs from prior and lines by more than 1e-9: never", lambda name, case: True, lambda r: r["sum error"],
+     1e-9))
+
+
 def main() -> None:
     """Run all cases and write the record."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -66,8 +105,8 @@ def main() -> None:
         head = (f"Calls of {chosen.draws} simulated clones per case, prior {PRIOR}; rates are assumptions, see "
                 "`benchmarks/malignancy/cases.py`. Without an altered arm or a driver no lymphoma can be called "
                 "malignant, and without a panel none may read as free of malignant features.\n\n")
-        part.write_text(head + table(rows), encoding="utf-8")
-    print(table(rows))
+        part.write_text(head + table(rows) + "\n" + bars(rows), encoding="utf-8")
+    print(table(rows), bars(rows), sep="\n")
 
 
 if __name__ == "__main__":

@@ -116,12 +116,13 @@ def test_unknown_scenario_names_the_nearest(tmp_path: Path) -> None:
 
 
 def test_contigs_translate_and_follow_the_genome(written: Written) -> None:
-    folder = written("index_case")
+    folder, silent = written("index_case"), 0
     for row in _sheet(folder).to_dict("records"):
         table = pd.read_csv(folder / row["vdj"], keep_default_na=False)
         assert tuple(table.columns) == CONTIG_COLUMNS
         productive = table[table["productive"].astype(str).str.lower() == "true"]
-        assert 0 < len(table) - len(productive) < 0.1 * len(table)
+        assert len(table) - len(productive) < 0.1 * len(table)
+        silent += len(table) - len(productive)
         assert [translate(nt) for nt in productive["cdr3_nt"]] == productive["cdr3"].tolist()
         assert productive["cdr3"].str.match(r"^C[A-Z]+[FW]$").all()
         trb = table[table["chain"] == "TRB"]
@@ -130,6 +131,7 @@ def test_contigs_translate_and_follow_the_genome(written: Written) -> None:
         assert table["j_gene"].str[:4].eq(table["chain"] + "J").all()
         assert not table["contig_id"].duplicated().any()
         assert (table["umis"] >= 1).all()
+    assert silent > 0
 
 
 def test_contigs_belong_to_the_clone_of_the_cell(written: Written) -> None:
@@ -285,7 +287,7 @@ def test_aberrant_cells_lose_what_they_should(written: Written) -> None:
     for gene in ("CD3D", "CD3E", "CD4", "CD5", "CD7"):
         assert _count(data, [gene])[malignant].mean() < 0.25 * _count(data, [gene])[other].mean()
     assert _count(data, ["MKI67", "TOP2A", "CDK1"])[malignant].mean() \
-        > 3 * _count(data, ["MKI67", "TOP2A", "CDK1"])[other].mean()
+        > 2 * _count(data, ["MKI67", "TOP2A", "CDK1"])[other].mean()  # 2.9 by the rates
     assert _count(data, ["TRAC", "TRBC2"])[malignant].mean() > 1
 
 
@@ -295,7 +297,8 @@ def test_gene_table_holds_known_facts() -> None:
     table = genes()
     where = {s: i for i, s in enumerate(table.symbol)}
     assert len(table.symbol) == len(set(table.symbol)) == len(set(table.ensembl))
-    assert 1500 <= len(table.symbol) <= 2500
+    assert 1500 <= np.sum(table.kind != "quiet") <= 2500
+    assert 0.3 < np.mean(table.kind == "quiet") < 0.5  # more than half would read as a table without symbols
     assert all(re.fullmatch(r"ENSG\d{11}", e) for e in table.ensembl)
     known = {"CD3E": ("ENSG00000198851", "11q"), "TRAC": ("ENSG00000277734", "14q"), "CD4": ("ENSG00000010610", "12p"),
              "MS4A1": ("ENSG00000156738", "11q"), "LYZ": ("ENSG00000090382", "12q"), "CD7": ("ENSG00000173762", "17q")}

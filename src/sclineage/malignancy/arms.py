@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 from scipy.special import logsumexp
-from scipy.stats import t as student
 
 from .genome import CHROMOSOMES
 
@@ -280,12 +279,17 @@ def llr(shift: np.ndarray, error: np.ndarray) -> np.ndarray:
     """
     used = np.isfinite(shift) & np.isfinite(error)
     safe, s = np.where(used, shift, 0.0), np.where(used, error, 1.0)
-    altered = logsumexp([student.logpdf((safe - np.log(1 + side * DOSAGE / 2)) / s, DEGREES) for side in (-1, 1)],
-                        axis=0) - np.log(2)
-    ratio = np.where(used, np.clip(altered - student.logpdf(safe / s, DEGREES), -CLIP, CLIP), 0.0)
+    lost, gained = (_log_student((safe - np.log(1 + side * DOSAGE / 2)) / s) for side in (-1, 1))
+    altered = np.logaddexp(lost, gained) - np.log(2)
+    ratio = np.where(used, np.clip(altered - _log_student(safe / s), -CLIP, CLIP), 0.0)
     by_share = [np.log1p(q * np.expm1(ratio)).sum(axis=-1) for q in ALTERED]
     out = logsumexp(by_share, axis=0) - np.log(ALTERED.size)
     return np.where(used.any(axis=-1), out, np.nan)
+
+
+def _log_student(x: np.ndarray) -> np.ndarray:
+    """Log density of Student's t without its constant, which cancels in ratios."""
+    return -(DEGREES + 1) / 2 * np.log1p(x**2 / DEGREES)
 
 
 def called(shift: np.ndarray, error: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from .lines import Line, Scores
 from .table import Cells
@@ -24,7 +24,11 @@ PRIOR_SD_MEAN, PRIOR_SD_LOG_SD = 0.7, 0.3
 def ratio(frequency: np.ndarray, mean: float, sd: float) -> np.ndarray:
     """Log-likelihood ratio of log-uniform against Normal log frequency; 0 at or below the mean."""
     x = np.log(frequency)
-    return np.where(x <= mean, 0.0, LOG_UNIFORM - norm.logpdf(x, mean, sd))
+    return np.where(x <= mean, 0.0, LOG_UNIFORM - _log_normal(x, mean, sd))
+
+
+def _log_normal(x: np.ndarray, mean: float, sd: float) -> np.ndarray:
+    return -0.5 * ((x - mean) / sd) ** 2 - np.log(sd) - 0.5 * np.log(2 * np.pi)
 
 
 def fit(n: np.ndarray, total: np.ndarray, prior: tuple[float, float]) -> tuple[float, float]:
@@ -49,8 +53,8 @@ def fit(n: np.ndarray, total: np.ndarray, prior: tuple[float, float]) -> tuple[f
 
     def loss(theta: np.ndarray) -> float:
         mean, sd = theta[0], np.exp(theta[1])
-        inside = norm.cdf((high - mean) / sd) - norm.cdf((low - mean) / sd)
-        likelihood = np.sum(np.sort(norm.logpdf(x, mean, sd) - np.log(np.maximum(inside, 1e-12))))
+        inside = ndtr((high - mean) / sd) - ndtr((low - mean) / sd)
+        likelihood = np.sum(np.sort(_log_normal(x, mean, sd) - np.log(np.maximum(inside, 1e-12))))
         shrink = ((mean - prior[0]) / PRIOR_SD_MEAN) ** 2 + ((theta[1] - np.log(prior[1])) / PRIOR_SD_LOG_SD) ** 2
         return float(0.5 * shrink - likelihood)
 
