@@ -57,7 +57,7 @@ def clonetracer(folder: Path) -> md.MuData:
     raw = json.loads(gzip.decompress((folder / "somatic-variants-per-cell" / "clonetracer_A.2.json.gz").read_bytes()))
     mutant, other = np.array(raw["M"], np.int64), np.array(raw["N"], np.int64)
     at = [j for j, kind in enumerate(raw["mut_type"]) if kind != 0]
-    classes, types = (np.array(raw[f"{k}_names"])[np.array(raw[v], np.int64) - 1]
+    classes, types = (np.array(raw[f"{k}_names"])[np.array(raw[v], np.int64)]
                       for k, v in (("class", "class_assign"), ("celltype", "celltype")))
     obs = pd.DataFrame({"patient": "A.2", "sample": "A.2", "population": classes,
                         "subset": [FAMILY.get(t, t) for t in types]},
@@ -81,7 +81,7 @@ def got(folder: Path) -> md.MuData:
     """
     source = folder / "ch-tet2-tcr-mito"
     counts = pd.read_csv(source / "got.tsv", sep="\t")
-    listed = pd.read_csv(source / "barcodes.txt.gz", header=None)[0].astype(str)
+    listed = pd.read_csv(source / "barcodes.txt.gz", header=None)[0].astype(str).str.removesuffix("-1") + "-1"
     cells = sorted(set(listed) | set(counts["cell"]))
     names = sorted(set(counts["mutation"]))
     place = {c: i for i, c in enumerate(cells)}

@@ -37,6 +37,9 @@ silence is never wild type, and that counts are the sources' own.
 - BPDCN712: T cells are those with a receptor, clones their TRB nucleotides; other cells have a type only where the
   source lists them with a mitochondrial variant, so their numbers are small. That list holds positive cells alone, so
   nothing in it can be wild type, and it is not scored as genotypes.
+- A.2: a T cell holds 0.12 reads of RNF130, a myeloid cell 3.1, so all reads of T cells may be soup. They are neither
+  mutant nor wild type here; a first version, which took soup for a fixed share of a cell's reads, called them mutant,
+  as the rule of any read does. In the source's bulk 0 of 48 reads of T cells show it, 41 of 114 of myeloid cells.
 - 548327 and 809653: cells by 10x barcode, without cell types: one population."""
 
 

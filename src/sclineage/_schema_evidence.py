@@ -75,6 +75,6 @@ VARIANTS = [
     _c("fraction_low", "float", "lower end of its 95 % interval"),
     _c("fraction_high", "float", "upper end; of a wild-type group the share that is not excluded"),
     _c("power", "float", "P(called mutant | all members heterozygous, these reads)"),
-    _c("cells_needed", "float", "cells of a clone, covered as here, from which wild type could be said"),
+    _c("cells_needed", "float", "cells of the group, covered as here, from which wild type could be said"),
     _c("flags", "str", "';'-separated: one_cell, also_in=LINEAGE (cells that are no T cells), inherited_like"),
 ]

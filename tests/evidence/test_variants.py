@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.evidence.variants_data import got, mitoclone
+from benchmarks.evidence.variants_data import clonetracer, got, mitoclone
 from sclineage import _schema
 from sclineage._errors import InputError
 from sclineage.evidence import grids, prior, units, variants
@@ -22,10 +22,10 @@ SITE = "chr2:25234373:C>T"
 ASSUMED = variants.ERROR
 
 
-def reads(alt, depth, error=ASSUMED):
+def reads(alt, depth, error=ASSUMED, own=1.0):
     alt = np.asarray(alt, np.int64)
     return variants.Reads(alt, np.broadcast_to(np.asarray(depth, np.int64), alt.shape).copy(),
-                          np.full(alt.size, error))
+                          np.full(alt.size, error), np.full(alt.size, own))
 
 
 def plain_site(columns=None, eta=0.04, *, shares=True):
@@ -34,10 +34,10 @@ def plain_site(columns=None, eta=0.04, *, shares=True):
     return variants.Site(columns, variants._weights(columns, np.log(columns.prior), eta), base)
 
 
-def one(alt, depth, *, clonal=True, limit=0.1, columns=None):
+def one(alt, depth, *, clonal=True, limit=0.1, columns=None, error=ASSUMED, own=1.0):
     """Call of one group."""
     site = plain_site(columns, shares=clonal)
-    found = variants.assess(site, reads(alt, depth), np.zeros(len(alt), np.int64), 1)
+    found = variants.assess(site, reads(alt, depth, error, own), np.zeros(len(alt), np.int64), 1)
     call, why = variants.words(found, limit=limit, clonal=clonal)
     return call[0], why[0], found
 
@@ -45,14 +45,15 @@ def one(alt, depth, *, clonal=True, limit=0.1, columns=None):
 # --- model -----------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("cells", [[(0, 1)], [(1, 1), (0, 3)], [(2, 4), (0, 1), (0, 2), (1, 1)], [(7, 12), (0, 9)]])
 @pytest.mark.parametrize("columns", [variants.nuclear(), variants.mitochondrial()], ids=["nuclear", "mitochondrial"])
-def test_evidence_is_that_of_the_plain_model(cells, columns):
+@pytest.mark.parametrize(("error", "own"), [(ASSUMED, 1.0), (0.12, 0.7)])
+def test_evidence_is_that_of_the_plain_model(cells, columns, error, own):
     site = plain_site(columns)
-    made = reads([k for k, _ in cells], [n for _, n in cells])
+    made = reads([k for k, _ in cells], [n for _, n in cells], error, own)
     distinct, at = variants._keys(made)
     sets = multisets(np.zeros(len(cells), np.int64), at, n_clones=1)
     table = kernel.mixture_table(variants.log_likelihoods(distinct, columns), grids.W)
     found = units.evaluate(sets, table, [site.weights], np.zeros(1, np.int64))
-    want = oracle.clone(cells, ASSUMED, columns, site.weights, grids.background_nodes(variants.ERROR_SPREAD),
+    want = oracle.clone(cells, error, own, columns, site.weights, grids.background_nodes(variants.ERROR_SPREAD),
                         grids.log_background_weights(), grids.W)
     assert found.log[0] == pytest.approx(want, abs=1e-8)
 
@@ -77,6 +78,10 @@ def test_nothing_read_is_not_assessable():
     call, why, found = one([], [])
     assert (call, why) == ("not_assessable", "no_reads")
     assert found.power[0] == 0
+
+
+def test_two_reads_of_one_cell_among_several_are_no_mutant_group():
+    assert one([2, 0], [2, 1], clonal=False)[0] == "not_assessable"
 
 
 @pytest.mark.parametrize("n", [1, 3, 9])
@@ -145,13 +150,27 @@ def test_low_heteroplasmy_keeps_a_mitochondrial_wild_type_away():
 
 
 def test_error_is_measured_where_negatives_are_declared():
-    negative = np.repeat([True, False], [200, 10])
-    alt = np.where(negative, 0, 1)
+    alt = np.zeros(200, np.int64)
     alt[:8] = 1  # 4 % of the negatives' reads: an editing site
-    measured = variants.site_error(alt, np.ones(210, np.int64), np.zeros(210), negative)
-    assert measured == pytest.approx(8.5 / 201)
-    assumed = variants.site_error(alt[200:], np.ones(10, np.int64), np.zeros(10), np.zeros(10, bool))
-    assert assumed == pytest.approx(ASSUMED + variants.AMBIENT)
+    assert variants.measured_error(alt, np.ones(200, np.int64)) == pytest.approx(8.5 / 201)
+    assert variants.measured_error(alt[:50], np.ones(50, np.int64)) is None
+
+
+# --- soup ------------------------------------------------------------------------------------------------------------
+def test_own_share_falls_with_the_reads_of_a_group():
+    """A library of four reads per cell drops 0.2 into each; cells that show 0.2 show nothing of their own."""
+    soup = variants.sample_soup(np.full(1000, 2), np.full(1000, 4), 1000)
+    assert soup == pytest.approx((0.2, 0.5))
+    own = variants.own_share(soup, np.array([4000.0, 200.0, 100.0]), np.array([1000, 1000, 1000]))
+    assert own == pytest.approx([0.95, 0.02, 0.0], abs=0.02)
+
+
+def test_reads_that_are_all_soup_say_nothing_in_either_direction():
+    """Half of the soup's reads mutant, or none of them: a lineage without the gene is neither mutant nor wild type."""
+    rng = np.random.default_rng(0)
+    assert one(rng.binomial(1, 0.5, 60), 1, error=0.45, own=0.0, clonal=False)[0] == "not_assessable"
+    assert one([0] * 400, 1, own=0.0, clonal=False)[0] == "not_assessable"
+    assert one([0] * 400, 1, own=0.02)[0] == "not_assessable"
 
 
 # --- MuData ----------------------------------------------------------------------------------------------------------
@@ -251,6 +270,16 @@ def test_dnmt3a_of_145_in_1066_cells(public_data):
     wild = access.table(data, "variants").query("variant_call == 'wild_type'")
     assert (wild["power"] >= 0.8).all()
     assert (wild["fraction_high"] <= 0.1).all()
+
+
+def test_soup_of_a_leukaemia_does_not_make_t_cells_mutant(public_data):
+    """RNF130: T cells hold 0.12 reads each, myeloid cells 3.1; in bulk none of 48 reads of T cells shows it."""
+    data = clonetracer(public_data)
+    variant_status(data)
+    said = table(data).loc["population"].droplevel("site")
+    assert said.loc["myeloid", "variant_call"] == "mutant"
+    assert (said.loc["Tcells", "n_cells"], said.loc["Tcells", "n_informative"]) == (818, 69)
+    assert said.loc["Tcells", "variant_call"] == "not_assessable"
 
 
 def test_tet2_and_asxl1_over_lineages(public_data):

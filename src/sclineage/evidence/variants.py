@@ -6,6 +6,9 @@ axis of a clone, learnt at each site from clones with reads enough. Silence is n
 would have shown the mutation at twice the usual allelic imbalance, the power to see it, and for a lineage a share of
 mutant cells below a limit.
 
+Soup falls into every droplet alike, so the fewer reads a group of cells has of its own, the larger the part that is of
+other cells. Where a lineage does not express the gene all its reads are: then neither allele says anything of it.
+
 Reads that the same cell has beyond a hundred are taken as a hundred: they are copies of few molecules.
 """
 
@@ -26,7 +29,7 @@ from .panel import fraction_interval
 from .units import Weights
 
 ERROR = 0.005  # alternative reads of a cell without it, per read
-AMBIENT = 0.05  # soup: share of a cell's reads at a site that come from other cells
+AMBIENT = 0.05  # soup of a droplet, as a share of the mean reads of a cell of the sample at the site
 ERROR_SPREAD = 1.0  # log-sd of the error between sites
 MEASURED = 100  # reads of declared negative cells from which their error replaces the assumed one
 DEEP = 100
@@ -76,16 +79,20 @@ class Reads(NamedTuple):
         int64 (cells,): reads of the alternative allele, and of both.
     error
         float64 (cells,): alternative reads expected per read without the mutation.
+    own
+        float64 (cells,): share of the reads that are the cell's own, and no soup.
     """
 
     alt: np.ndarray
     depth: np.ndarray
     error: np.ndarray
+    own: np.ndarray
 
     def capped(self) -> Reads:
         """Depth at most `DEEP`, alternative reads in proportion, rounded."""
         depth = np.minimum(self.depth, DEEP)
-        return Reads(np.rint(self.alt * (depth / np.maximum(self.depth, 1))).astype(np.int64), depth, self.error)
+        return Reads(np.rint(self.alt * (depth / np.maximum(self.depth, 1))).astype(np.int64), depth, self.error,
+                     self.own)
 
 
 def _binomial(k: np.ndarray, n: np.ndarray, p: np.ndarray) -> np.ndarray:
@@ -105,29 +112,42 @@ def log_likelihoods(reads: Reads, columns: Columns) -> np.ndarray:
     """
     k, n = (np.asarray(v, np.float64)[:, None, None] for v in (reads.alt, reads.depth))
     e = np.minimum(reads.error[:, None] * grids.background_nodes(ERROR_SPREAD)[None, :], 0.45)[:, :, None]
-    a, d = columns.share, columns.dropout
+    own, d = reads.own[:, None, None], columns.dropout
+    a = np.clip(own * columns.share + e, 1e-3, 1 - 1e-3)  # soup brings the other cells' alleles to mutant cells too
     none = _binomial(k, n, e)
     with np.errstate(divide="ignore"):
         both = np.log1p(-d) + _beta_binomial(k, n, columns.concentration * a, columns.concentration * (1 - a))
-        mutant = logsumexp(np.stack(np.broadcast_arrays(both, np.log(d * (1 - a)) + none,
-                                                        np.log(d * a) + _binomial(k, n, 1 - e))), axis=0)
-    brought = 0.5 * DOUBLET_SHARES + (1 - DOUBLET_SHARES) * e
+        alone = _binomial(k, n, np.minimum(own + e, 1 - ERROR))
+        mutant = logsumexp(np.stack(np.broadcast_arrays(both, np.log(d * (1 - columns.share)) + none,
+                                                        np.log(d * columns.share) + alone)), axis=0)
+    brought = own * 0.5 * DOUBLET_SHARES + (1 - DOUBLET_SHARES) * e
     double = logsumexp(_binomial(k, n, brought) + np.log(DOUBLET_WEIGHTS), axis=2, keepdims=True)
-    return np.concatenate([none, np.broadcast_to(mutant, (*none.shape[:2], a.size)), double], axis=2)
+    return np.concatenate([none, np.broadcast_to(mutant, (*none.shape[:2], d.size)), double], axis=2)
 
 
-def site_error(alt: np.ndarray, depth: np.ndarray, sample: np.ndarray, negative: np.ndarray) -> np.ndarray:
-    """Alternative reads per read expected of cells without the mutation, per cell, float64 (cells,).
+class Soup(NamedTuple):
+    """Soup of a sample at a site: reads per droplet, and the share of alternative ones among all its reads."""
 
-    Sequencing error and the soup of the sample's own reads; what declared negative cells show where they hold a hundred
-    reads or more.
-    """
-    n = int(depth[negative].sum())
-    if n >= MEASURED:
-        return np.full(alt.size, max((float(alt[negative].sum()) + 0.5) / (n + 1), ERROR / 10))
-    codes = np.unique(sample, return_inverse=True)[1]
-    total = np.bincount(codes, depth)
-    return (ERROR + AMBIENT * np.bincount(codes, alt) / np.maximum(total, 1))[codes]
+    reads: float
+    alt_share: float
+
+
+def sample_soup(alt: np.ndarray, depth: np.ndarray, n_cells: int) -> Soup:
+    """Soup of a sample from the reads of all its `n_cells` cells."""
+    total = float(depth.sum())
+    return Soup(AMBIENT * total / max(n_cells, 1), float(alt.sum()) / total if total else 0.0)
+
+
+def own_share(soup: Soup, reads: np.ndarray, n_cells: np.ndarray) -> np.ndarray:
+    """Share of the reads of groups of cells that are their own; groups of few cells lean on the sample's mean."""
+    mean = (reads + soup.reads / AMBIENT) / (n_cells + 1)
+    return 1 - np.minimum(1.0, soup.reads / np.maximum(mean, 1e-12))
+
+
+def measured_error(alt: np.ndarray, depth: np.ndarray) -> float | None:
+    """Alternative reads per read of declared negative cells; None where they hold fewer than a hundred reads."""
+    n = int(depth.sum())
+    return max((float(alt.sum()) + 0.5) / (n + 1), ERROR / 10) if n >= MEASURED else None
 
 
 def _weights(columns: Columns, log_m: np.ndarray, eta: float) -> Weights:
@@ -208,9 +228,9 @@ class Site:
 
 def _keys(reads: Reads) -> tuple[Reads, np.ndarray]:
     """Distinct cells, and which of them each cell is."""
-    distinct, at = np.unique(np.stack([reads.error, reads.depth.astype(np.float64), reads.alt.astype(np.float64)]),
-                             axis=1, return_inverse=True)
-    return Reads(distinct[2].astype(np.int64), distinct[1].astype(np.int64), distinct[0]), at.reshape(-1)
+    distinct, at = np.unique(np.stack([reads.own, reads.error, reads.depth.astype(np.float64),
+                                       reads.alt.astype(np.float64)]), axis=1, return_inverse=True)
+    return Reads(distinct[3].astype(np.int64), distinct[2].astype(np.int64), distinct[1], distinct[0]), at.reshape(-1)
 
 
 def _table(reads: Reads, columns: Columns) -> np.ndarray:
@@ -297,9 +317,9 @@ def power(site: Site, reads: Reads, code: np.ndarray, n_groups: int, *, rng: int
 
 
 def _profiles(reads: Reads, code: np.ndarray, n_groups: int) -> list[np.ndarray]:
-    """Depth and error of the cells of every group, sorted, thinned evenly to the most that are simulated."""
-    order = np.lexsort((reads.error, reads.depth, code))
-    cells = np.column_stack([reads.depth[order].astype(np.float64), reads.error[order]])
+    """Depth, error and own share of every group's cells, sorted, thinned evenly to the most that are simulated."""
+    order = np.lexsort((reads.own, reads.error, reads.depth, code))
+    cells = np.column_stack([reads.depth[order].astype(np.float64), reads.error[order], reads.own[order]])
     parts = np.split(cells, np.searchsorted(code[order], np.arange(1, n_groups)))
     thin = [np.linspace(0, len(p) - 1, min(len(p), MAX_SIMULATED_CELLS)).astype(np.int64) for p in parts]
     return [p[t] for p, t in zip(parts, thin, strict=True)]
@@ -308,16 +328,16 @@ def _profiles(reads: Reads, code: np.ndarray, n_groups: int) -> list[np.ndarray]
 def _simulated(site: Site, profiles: list[np.ndarray], rng: int, device: Device | None) -> np.ndarray:
     drawn = [_draw(site, p, np.random.default_rng([rng, zlib.crc32(p.tobytes())])) for p in profiles]
     sizes = np.array([p.shape[0] for p in profiles])
-    depth, error = (np.concatenate([np.tile(p[:, j], SIMULATIONS) for p in profiles]) for j in (0, 1))
+    depth, error, own = (np.concatenate([np.tile(p[:, j], SIMULATIONS) for p in profiles]) for j in (0, 1, 2))
     alt = np.concatenate([d.ravel() for d in drawn])
     code = np.repeat(np.arange(len(profiles) * SIMULATIONS), np.repeat(sizes, SIMULATIONS))
-    distinct, at = _keys(Reads(alt, depth.astype(np.int64), error))
+    distinct, at = _keys(Reads(alt, depth.astype(np.int64), error, own))
     sets = multisets(code, at, n_clones=len(profiles) * SIMULATIONS)
     found = units.evaluate(sets, _table(distinct, site.columns), [site.weights], np.zeros(sets.sizes.size, np.int64),
                            device=device)
     state = prior.responsibilities(found.log, site.priors(sets.sizes))
-    reads = np.bincount(code, alt, sets.sizes.size)
-    return is_mutant(state, found.log10_bf, reads).reshape(len(profiles), SIMULATIONS).mean(axis=1)
+    reads, cells = np.bincount(code, alt, sets.sizes.size), np.bincount(code, alt > 0, sets.sizes.size)
+    return is_mutant(state, found.log10_bf, reads, cells, sets.sizes).reshape(len(profiles), SIMULATIONS).mean(axis=1)
 
 
 def _draw(site: Site, cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -326,16 +346,19 @@ def _draw(site: Site, cells: np.ndarray, rng: np.random.Generator) -> np.ndarray
     weight = np.exp(site.weights.log_m)
     column = rng.choice(weight.size, SIMULATIONS, p=weight / weight.sum())[:, None]
     share, dropout = columns.share[column], columns.dropout[column]
-    depth, error = cells[:, 0].astype(np.int64)[None, :], cells[:, 1][None, :]
+    depth, error, own = cells[:, 0].astype(np.int64)[None, :], cells[:, 1][None, :], cells[:, 2][None, :]
     p = rng.beta(columns.concentration * share, columns.concentration * (1 - share), shape)
-    p = np.where(rng.random(shape) < dropout, np.where(rng.random(shape) < share, 1 - error, error), p)
-    return rng.binomial(depth, np.where(rng.random(shape) < SILENT, error, p))
+    p = np.where(rng.random(shape) < dropout, np.where(rng.random(shape) < share, 1.0, 0.0), p)
+    p = np.where(rng.random(shape) < SILENT, 0.0, p)
+    return rng.binomial(depth, np.clip(own * p + error, 0.0, 1 - ERROR))
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
-def is_mutant(state: np.ndarray, log10_bf: np.ndarray, alt_reads: np.ndarray) -> np.ndarray:
-    """Groups with mutant members: posterior, Bayes factor, and at least two alternative reads."""
-    return (state[:, 0] <= 1 - SURE) & (log10_bf >= DECADES) & (alt_reads >= MIN_ALT_READS)
+def is_mutant(state: np.ndarray, log10_bf: np.ndarray, alt_reads: np.ndarray, alt_cells: np.ndarray,
+              informative: np.ndarray) -> np.ndarray:
+    """Groups with mutant members: posterior, Bayes factor, two alternative reads, in two cells where there are two."""
+    return ((state[:, 0] <= 1 - SURE) & (log10_bf >= DECADES) & (alt_reads >= MIN_ALT_READS)
+            & (alt_cells >= np.minimum(informative, 2)))
 
 
 def words(found: Found, *, limit: float, clonal: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -348,7 +371,7 @@ def words(found: Found, *, limit: float, clonal: bool) -> tuple[np.ndarray, np.n
     clonal
         Whether the groups are clones: of those, a mutation that all members share is what wild type excludes.
     """
-    mutant = is_mutant(found.state, found.log10_bf, found.n_alt_reads)
+    mutant = is_mutant(found.state, found.log10_bf, found.n_alt_reads, found.n_alt_cells, found.n_informative)
     negative = ((found.n_informative >= MIN_INFORMATIVE) & (found.state[:, 0] >= LIKELY)
                 & (found.state[:, 1] <= EXCLUDED) & (found.log10_strict <= -DECADES) & (found.power >= POWER))
     if not clonal:
@@ -358,14 +381,18 @@ def words(found: Found, *, limit: float, clonal: bool) -> tuple[np.ndarray, np.n
     return call, np.where(call == "not_assessable", why, "").astype(object)
 
 
-def informative_needed(depth: np.ndarray, error: np.ndarray, columns: Columns) -> float:
-    """Informative cells without an alternative read from which a clone could be wild type; NaN without a read."""
-    if depth.size == 0:
+def informative_needed(reads: Reads, columns: Columns, *, share: float, decades: float) -> float:
+    """Informative cells without an alternative read from which a group could be wild type; NaN without a read.
+
+    Parameters
+    ----------
+    share, decades
+        Share of mutant members that must be excluded, and by how many decades of likelihood.
+    """
+    if reads.depth.size == 0:
         return float("nan")
-    at = np.unique(np.stack([np.minimum(depth, DEEP).astype(np.float64), error]), axis=1, return_counts=True)
-    reads = Reads(np.zeros(at[0].shape[1], np.int64), at[0][0].astype(np.int64), at[0][1])
-    logs = log_likelihoods(reads, columns)[:, 1, :]
-    w = 1 - REFERENCE_SILENT
-    gain = -np.logaddexp(np.log1p(-w), np.log(w) + logs[:, 1:-1] - logs[:, :1]) / np.log(10)
-    mean = float((gain * at[1][:, None]).sum(axis=0).min() / at[1].sum())
-    return float(max(MIN_INFORMATIVE, np.ceil(DECADES / mean))) if mean > 0 else float("nan")
+    distinct, at = _keys(reads.capped()._replace(alt=np.zeros(reads.depth.size, np.int64)))
+    logs = log_likelihoods(distinct, columns)[:, 1, :]
+    gain = -np.logaddexp(np.log1p(-share), np.log(share) + logs[:, 1:-1] - logs[:, :1]) / np.log(10)
+    mean = float(np.bincount(at, minlength=gain.shape[0]) @ gain.min(axis=1)) / at.size
+    return float(max(MIN_INFORMATIVE, np.ceil(decades / mean))) if mean > 1e-9 else float("nan")

@@ -93,7 +93,7 @@ def variant_status(data: access.Data, *, sites: Sites = None, unit: str = "clone
     -----
     Writes table ``variants``: one row per site and group. Clones of fewer than ten cells without a read at a site have
     no row: they are not assessable. ``power`` is the chance that a group of these reads is called mutant where all its
-    members are heterozygous; ``cells_needed`` how many cells of a clone, covered as here, could make it wild type.
+    members are heterozygous; ``cells_needed`` how many cells of the group, covered as here, could make it wild type.
     """
     if not 0 < fraction_limit < 1 or not 0 < doublets < 0.5:
         raise InputError("variant_status", "fraction_limit or doublets is no such share",
@@ -210,21 +210,37 @@ def _kind(row: pd.Series) -> str:
 def _site_rows(place: _Place, groupings: list[_Grouping], usable: np.ndarray, clean: np.ndarray, sample: np.ndarray,
                options: dict[str, Any]) -> pd.DataFrame:
     columns = variants.mitochondrial() if place.kind == "mitochondrial" else variants.nuclear()
+    codes = [np.where(usable & ~clean, groups.code, -1) for groups in groupings]
+    measured = variants.measured_error(place.alt[usable & clean], place.depth[usable & clean])
+    all_reads = [_reads(place, code, usable, sample, measured) for code in codes]
     read = usable & (place.depth > 0)
-    alt, depth = place.alt[read], place.depth[read]
-    reads = Reads(alt, depth, variants.site_error(alt, depth, sample[read], clean[read]))
-    codes = [np.where(clean, -1, groups.code)[read] for groups in groupings]
     clones = next((k for k, groups in enumerate(groupings) if groups.kind == "clone"), None)
-    teach = np.full(alt.size, -1) if clones is None else codes[clones]
-    fitted = variants.fit_site(reads, teach, 0 if clones is None else len(groupings[clones].names), columns,
-                               eta=options["eta"], device=options["device"])
+    teach = np.full(int(read.sum()), -1) if clones is None else codes[clones][read]
+    fitted = variants.fit_site(all_reads[clones or 0], teach, 0 if clones is None else len(groupings[clones].names),
+                               columns, eta=options["eta"], device=options["device"])
     frames = []
-    for groups, code in zip(groupings, codes, strict=True):
+    for groups, everyone, reads in zip(groupings, codes, all_reads, strict=True):
+        code = everyone[read]
         site = fitted if groups.kind == "clone" else variants.Site(columns, fitted.weights, None)
         found = variants.assess(site, reads, code, len(groups.names), rng=options["rng"], device=options["device"])
-        counted = np.bincount(groups.code[usable & ~clean & (groups.code >= 0)], minlength=len(groups.names))
+        counted = np.bincount(everyone[everyone >= 0], minlength=len(groups.names))
         frames.append(_rows(place, groups, found, reads, columns, code, counted, options["limit"]))
     return _flagged(pd.concat(frames, ignore_index=True))
+
+
+def _reads(place: _Place, code: np.ndarray, usable: np.ndarray, sample: np.ndarray, measured: float | None) -> Reads:
+    """Reads of the cells with one; soup is that of the sample, and the larger a part the fewer reads a group has."""
+    own, error = np.ones(code.size), np.full(code.size, variants.ERROR if measured is None else measured)
+    for name in sorted(set(sample[usable])):
+        here = usable & (sample == name)
+        soup = variants.sample_soup(place.alt[here], place.depth[here], int(here.sum()))
+        group = code[here] + 1
+        share = variants.own_share(soup, np.bincount(group, place.depth[here]), np.bincount(group))[group]
+        own[here] = share
+        if measured is None:
+            error[here] += (1 - share) * soup.alt_share
+    read = usable & (place.depth > 0)
+    return Reads(place.alt[read], place.depth[read], error[read], own[read])
 
 
 def _rows(place: _Place, groups: _Grouping, found: Found, reads: Reads, columns: Columns, code: np.ndarray,
@@ -241,29 +257,32 @@ def _rows(place: _Place, groups: _Grouping, found: Found, reads: Reads, columns:
         "alt_reads_expected": np.bincount(code[code >= 0], (reads.error * reads.depth)[code >= 0], n_cells.size),
         "variant_call": call, "variant_reason": why,
         **{k: np.where(silent, np.nan, v) for k, v in numbers.items()}, "power": found.power,
-        "cells_needed": _cells_needed(found, reads, columns, n_cells, why),
+        "cells_needed": _cells_needed(found, reads, columns, n_cells, why, None if clonal else limit),
         "flags": np.where((call == "mutant") & (found.n_alt_cells == 1), "one_cell", "")})
     return frame[~silent | (n_cells >= MIN_LISTED) | (not clonal)]
 
 
-def _cells_needed(found: Found, reads: Reads, columns: Columns, n_cells: np.ndarray, why: np.ndarray) -> np.ndarray:
+def _cells_needed(found: Found, reads: Reads, columns: Columns, n_cells: np.ndarray, why: np.ndarray,
+                  limit: float | None) -> np.ndarray:
     """Cells from which a wild type could be said, for groups that lack reads; coverage of the group, else the site."""
-    needed = variants.informative_needed(reads.depth, reads.error, columns)
+    share, decades = (1 - variants.REFERENCE_SILENT, variants.DECADES) if limit is None else (limit, np.log10(40))
+    needed = variants.informative_needed(reads, columns, share=share, decades=float(decades))
     total = max(1, int(n_cells.sum()))
-    share = np.where(found.n_informative >= variants.LEARNERS, found.n_informative / np.maximum(n_cells, 1),
-                     found.n_informative.sum() / total)
+    covered = np.where(found.n_informative >= variants.LEARNERS, found.n_informative / np.maximum(n_cells, 1),
+                       found.n_informative.sum() / total)
     with np.errstate(divide="ignore", invalid="ignore"):
-        out = np.ceil(needed / share)
+        out = np.ceil(needed / covered)
     return np.where(np.isin(why, ("no_reads", "too_few_reads")) & np.isfinite(out), out, np.nan)
 
 
 def _flagged(frame: pd.DataFrame) -> pd.DataFrame:
     """Add what one site shows across lineages: seen in cells that are no T cells, or in nearly all cells of all."""
-    lineages = frame[(frame["group"] == "lineage") & (frame["variant_call"] != "not_assessable")]
+    lineages = frame[frame["group"] == "lineage"]
     mutant = lineages[lineages["variant_call"] == "mutant"]
+    read = lineages[lineages["n_informative"] >= MIN_LISTED]
     other = sorted(set(mutant["name"]) - set(T_LINEAGES))
-    everywhere = len(lineages) >= 2 and len(mutant) == len(lineages) and bool(
-        (mutant["fraction"] >= GERMLINE_SHARE).all())
+    everywhere = len(read) >= 2 and bool(((read["variant_call"] == "mutant") & (read["fraction"] >= GERMLINE_SHARE)
+                                          ).all())
     words = [f"also_in={'+'.join(other)}"] if other and not everywhere else []
     words += ["inherited_like"] if everywhere else []
     if not words:

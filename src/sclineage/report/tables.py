@@ -283,7 +283,7 @@ def variants(frame: pd.DataFrame, shown: Sequence[str], names: Mapping[str, str]
                  "n informative: cells with a read at the site; the others say nothing. Wild type is said only where "
                  "the reads would have shown the variant; of a clone it excludes a variant that all members share, and "
                  "the upper end of the share stays open. Power: chance to be called mutant where all members are. "
-                 "Cells needed: cells of a clone, covered as here, from which wild type could be said.")
+                 "Cells needed: cells of the group, covered as here, from which wild type could be said.")
 
 
 LEVELS = {
