@@ -232,6 +232,16 @@ def test_another_receptor_denies_nothing_where_the_tumour_may_carry_the_vector(v
     assert (found["same_t_cell"], found["flags"]) == ("not_assessed", "vector_not_excluded")
 
 
+def test_silence_of_rna_is_no_evidence_where_dna_shows_the_vector():
+    data = index_case()
+    car = access.store(data)["tables"]["car_clones"]
+    car["car_verdict"], car["car_dna"] = "CAR_positive", "present"
+    distinct(data, drivers=DRIVERS)
+    found = pair(data)
+    assert found.loc["vector", "llr"] == 0.0
+    assert found.loc["all", "vector_in_a"] == "yes"
+
+
 def test_another_receptor_denies_nothing_where_sorted_members_carry_the_vector():
     data = index_case()
     access.store(data)["tables"]["clone_car"] = pd.DataFrame([{"patient": "P", "clone_id": "T", "specimen": "s",

@@ -64,6 +64,15 @@ def test_carrying_is_not_a_statement_of_cause(verdict: str) -> None:
     assert "no CAR" not in said.says
 
 
+def test_positive_by_dna_does_not_quote_the_posterior_of_rna() -> None:
+    said = sentences.car(context("CAR_positive", car_evidence="DNA", car_flags="rna_dna_conflict",
+                                 car_p_positive=1e-20))
+    assert "carries the vector, by DNA" in said.says
+    assert "RNA alone would have excluded" in said.says
+    assert "posterior" not in said.says.lower()
+    assert "not a statement of cause" in said.limits
+
+
 @pytest.mark.parametrize("reason", _schema.CAR_REASONS)
 def test_indeterminate_says_why_and_what_next(reason: str) -> None:
     said = sentences.car(context("indeterminate", reason))

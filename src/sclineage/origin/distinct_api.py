@@ -210,10 +210,17 @@ def _lines(seen: _Evidence, a: str, b: str) -> list[Line]:
     out.append(_arms(seen, a, b))
     if b == "CAR-T":
         row = _car(seen, a)
-        p = [np.nan] * 3 if row is None else [_number(row[f"car_p_{w}"]) for w in ("negative", "positive", "mixed")]
+        p = [np.nan] * 3 if row is None else _carrying(row)
         known = 0 if row is None else int(np.nan_to_num(_number(row["car_n_informative"])))
         out.append(relatedness.vector(p, known, int(two.sum())))
     return out
+
+
+def _carrying(row: pd.Series) -> list[float]:
+    """P(no, every, some member carries the vector); where DNA shows it, RNA's silence is no evidence."""
+    if str(row.get("car_dna", "")) == "present":
+        return [0.0, 1.0, 0.0]
+    return [_number(row[f"car_p_{w}"]) for w in ("negative", "positive", "mixed")]
 
 
 def _soup(alt: sparse.csr_matrix, depth: sparse.csr_matrix, sample: np.ndarray, rows: np.ndarray) -> np.ndarray:

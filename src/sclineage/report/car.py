@@ -102,9 +102,13 @@ def _bayes(row: Row) -> str:
 
 def _positive(c: CarContext) -> Statement:
     if str(c.clone["car_evidence"]) == "DNA":
-        says = f"{c.subject()} carries the vector, by DNA. In RNA, {c.seen()}."
-    else:
-        says = f"{c.subject()} expresses the CAR, and clonally: {c.seen()}."
+        says = (f"{c.subject()} carries the vector, by DNA: more than 0.5 copies per tumour cell, whatever the other "
+                f"cells of the specimen carry. In RNA, {c.seen()}, {_bayes(c.clone)}.")
+        if "rna_dna_conflict" in f.words(c.clone["car_flags"]):
+            says += (" RNA alone would have excluded a clonal, expressed CAR: the vector is silent, or the specimens "
+                     "differ.")
+        return _statement(c, says, NOT_CAUSE, "Integration sites in sorted tumour cells; CAR protein on them.")
+    says = f"{c.subject()} expresses the CAR, and clonally: {c.seen()}."
     says += f" {capital(f.posterior(c.clone['car_p_positive']))}, {_bayes(c.clone)}; {_share(c.clone)}."
     return _statement(c, says, NOT_CAUSE, "Integration sites and vector copy number in sorted tumour cells.")
 

@@ -230,8 +230,11 @@ def what_if(frame: pd.DataFrame, clones_: pd.DataFrame, names: Mapping[str, str]
     part = frame[frame["clone_id"].astype(str).isin(order)]
     part = part.iloc[part["clone_id"].astype(str).map(order).argsort(kind="stable").to_numpy()]
 
+    fitted = part[part["scenario"] == "fitted"].set_index("clone_id")["car_verdict"].to_dict()
+
     def against(r: Row) -> Cell:
-        same = str(r["car_verdict"]) == str(base[str(r["clone_id"])]["car_verdict"])
+        clone_ = str(r["clone_id"])
+        same = str(r["car_verdict"]) == str(fitted.get(clone_, base[clone_]["car_verdict"]))
         return Cell("same") if same else Cell("changes", "", "change")
 
     columns: list[Column] = [
@@ -239,7 +242,7 @@ def what_if(frame: pd.DataFrame, clones_: pd.DataFrame, names: Mapping[str, str]
         ("n informative", lambda r: Cell(f.count(base[str(r["clone_id"])]["car_n_informative"]), "", "num")),
         ("If", lambda r: Cell(SCENARIOS.get(str(r["scenario"]), plain(r["scenario"])))),
         ("Verdict", word("car_verdict")), ("Against the report", against), *_POSTERIORS]
-    return build("The CAR verdict under other assumptions", columns, part.to_dict("records"))
+    return build("The CAR verdict by RNA alone under other assumptions", columns, part.to_dict("records"))
 
 
 def virus(frame: pd.DataFrame) -> Table:
