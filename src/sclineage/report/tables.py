@@ -274,6 +274,9 @@ def variants(frame: pd.DataFrame, shown: Sequence[str], names: Mapping[str, str]
         reason = f": {plain(r['variant_reason'])}" if f.known(r["variant_reason"]) else ""
         return Cell(plain(r["variant_call"]) + reason, str(r["variant_call"]), "word")
 
+    def needed(r: Row) -> Cell:
+        return Cell("" if f.real(r["cells_needed"]) is None else f.count(r["cells_needed"]), "", "num")
+
     columns: list[Column] = [
         ("Variant", lambda r: Cell(f"{r['gene']} {r['site']}".strip())), ("Cells of", text("group")),
         ("Name", lambda r: Cell(names.get(str(r["name"]), plain(r["name"])), str(r["name"]), "name")),
@@ -281,7 +284,7 @@ def variants(frame: pd.DataFrame, shown: Sequence[str], names: Mapping[str, str]
         ("Reads of it", lambda r: Cell(f"{f.count(r['n_alt_reads'])} of {f.count(r['n_reads'])}", "", "num")),
         ("Found", call), ("P mutant", number("p_mutant", f.probability)),
         ("Mutant share, 95 %", span("fraction_low", "fraction_high")), ("Power", number("power", f.probability)),
-        ("Cells needed", number("cells_needed")), ("Flags", flags)]
+        ("Cells needed", needed), ("Flags", flags)]
     return build("Somatic variants per group of cells", columns, part.to_dict("records"),
                  "n informative: cells with a read at the site; the others say nothing. Wild type is said only where "
                  "the reads would have shown the variant; of a clone it excludes a variant that all members share, and "
