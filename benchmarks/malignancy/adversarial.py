@@ -94,7 +94,7 @@ def main() -> None:
     """Run all cases and write the record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=400)
-    parser.add_argument("--seed", type=int, default=20_401)
+    parser.add_argument("--seed", type=int, default=20_427)
     parser.add_argument("--out", type=Path, default=RESULTS)
     chosen = parser.parse_args()
     rows = {name: run_case(case, chosen.draws, chosen.seed + crc32(name.encode())) for name, case in CASES.items()}

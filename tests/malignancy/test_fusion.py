@@ -103,6 +103,12 @@ def test_genetic_evidence_alone_is_suspicious():
     assert call(prior=1e-4, driver=3.0) == "not_assessable"
 
 
+def test_many_lost_markers_in_a_large_clone_are_suspicious():
+    assert call(prior=1e-4, phenotype=2.45, cycling=-0.7, dominance=1.0) == "suspicious"
+    assert call(prior=1e-4, phenotype=2.45, cycling=-0.7, dominance=-0.5) == "not_assessable"
+    assert call(prior=1e-4, phenotype=2.3, cycling=-0.7, dominance=1.0) == "not_assessable"
+
+
 def test_two_supporting_lines_in_a_large_clone_are_suspicious():
     weak = {"prior": 1e-4}
     assert call(**weak, phenotype=2.0, cycling=0.7, dominance=0.3) == "suspicious"

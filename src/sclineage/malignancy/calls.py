@@ -9,6 +9,7 @@ from .fusion import GENETIC, PI_SURVEILLANCE, Fused, clone_prior
 MALIGNANT, SUSPICIOUS, UNLIKELY = 0.95, 0.5, 0.02
 MIN_POWER = 0.8
 SUPPORT = {"phenotype": 1.5, "cycling": 0.5, "virus": 0.6}
+STRONG = 2.4  # capped nats of phenotype: five and more before the cap, as several lost markers give
 
 
 def _above(values: np.ndarray, bound: float) -> np.ndarray:
@@ -20,8 +21,8 @@ def calls(fused: Fused, *, prior: np.ndarray | None = None) -> np.ndarray:
     """Call of each clone.
 
     - ``malignant``: posterior > 0.95 and a genetic line > 3 nats;
-    - ``suspicious``: posterior without the size of the clone > 0.5, or a genetic line > 3, or two of phenotype > 1.5,
-      cycling > 0.5, virus > 0.6 in a clone that is larger than usual;
+    - ``suspicious``: posterior without the size of the clone > 0.5, or a genetic line > 3, or, in a clone larger than
+      usual, phenotype > 2.4 (real benign clones stay below 0) or two of phenotype > 1.5, cycling > 0.5, virus > 0.6;
     - ``no_malignant_features``: posterior < 0.02 with and without the size, and a power of at least 0.8 (of a genetic
       line: markers, cycling and virus are normal in many lymphomas);
     - ``not_assessable``: the rest.
@@ -43,7 +44,8 @@ def calls(fused: Fused, *, prior: np.ndarray | None = None) -> np.ndarray:
     without_size = _expit(fused.logit + shift - np.where(np.isfinite(size), size, 0.0))
     genetic = fused.genetic > GENETIC
     support = sum(_above(fused.capped[k], bound).astype(int) for k, bound in SUPPORT.items() if k in fused.capped)
-    joint = (np.asarray(support) >= 2) & _above(size, 0.0)
+    strong = _above(fused.capped["phenotype"], STRONG) if "phenotype" in fused.capped else np.zeros(size.size, bool)
+    joint = ((np.asarray(support) >= 2) | strong) & _above(size, 0.0)
     out = np.full(fused.prior.size, "not_assessable", dtype=object)
     out[(np.maximum(posterior, without_size) < UNLIKELY) & (fused.power >= MIN_POWER)] = "no_malignant_features"
     out[(without_size > SUSPICIOUS) | genetic | joint] = "suspicious"
