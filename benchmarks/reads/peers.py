@@ -202,11 +202,11 @@ def _speed(parts: dict[str, Row]) -> list[str]:
 
 
 def _molecule_rate(row: Row) -> list[str]:
+    own, first, peer = row["our_s"], row["our_first_s"], row["peer_cpu_s"]
     return ["", "## Reads to molecules", "",
-            f"{row['what']} beside {row['peer']}, each in a process of its own: ours {row['our_s']:.3g} s, at "
-            f"the first call, while memory is handed out, {row['our_first_s']:.3g} s "
-            f"({row['peer_cpu_s'] / row['our_first_s']:.1f} times; policy cellranger, later, "
-            f"{row['our_cellranger_s']:.3g} s), the peer {row['peer_cpu_s']:.3g} s: **{row['ratio']:.1f} times** (bar 10). "
+            f"{row['what']} beside {row['peer']}, each in a process of its own: ours {own:.3g} s, at the first call, "
+            f"while memory is handed out, {first:.3g} s ({peer / first:.1f} times; policy cellranger, later, "
+            f"{row['our_cellranger_s']:.3g} s), the peer {peer:.3g} s: **{row['ratio']:.1f} times** (bar 10). "
             f"Molecules: {row['molecules']:,} and {row['peer_molecules']:,}. Memory beside the input: "
             f"{row['our_extra_bytes'] / 1e6:.0f} MB; the peer with no more memory than its records need "
             f"{row['peer_peak'] / 1e6:.0f} MB (ours is **{row['memory_ratio']:.0%}**, bar 25 %), as it is called by "
