@@ -96,6 +96,7 @@ def run(sheet: str | os.PathLike[str], out: str | os.PathLike[str], *, car: str 
     if faults:
         raise InputErrors(faults)
     rows = read_sheet(sheet)
+    sites = _sites(options.config, rows)
     patients = sorted(set(map(str, rows["patient"])))
     target = Path(out)
     before, settings.device = settings.device, device
@@ -105,7 +106,7 @@ def run(sheet: str | os.PathLike[str], out: str | os.PathLike[str], *, car: str 
         with _backend.threads(threads), threadpool_limits(1):
             for patient in patients:
                 folder = target if len(patients) == 1 else target / patient
-                _Patient(Path(sheet), patient, folder, options, say or (lambda _: None)).run(resume=resume)
+                _Patient(Path(sheet), patient, folder, options, say or (lambda _: None), sites).run(resume=resume)
         if len(patients) > 1:
             _stack(target, patients)
     except (InputErrors, ValueError):
@@ -116,11 +117,24 @@ def run(sheet: str | os.PathLike[str], out: str | os.PathLike[str], *, car: str 
         settings.device = before
 
 
+def _sites(config: Config, rows: pd.DataFrame) -> pd.DataFrame | None:
+    """Integration sites; refused where they name a specimen of no patient of the sheet."""
+    if config.sites is None:
+        return None
+    from .evidence import dna_rows
+
+    found = dna_rows.read_sites(config.sites)
+    dna_rows.refuse_unknown(found, dna_rows.names_of(rows))
+    return found
+
+
 class _Patient:
     """One patient's run: steps in order, a checkpoint after each, output staged and then moved into place."""
 
-    def __init__(self, sheet: Path, patient: str, folder: Path, options: Options, say: Say) -> None:
+    def __init__(self, sheet: Path, patient: str, folder: Path, options: Options, say: Say,
+                 sites: pd.DataFrame | None = None) -> None:
         self.sheet, self.patient, self.folder, self.options, self.say = sheet, patient, folder, options, say
+        self.sites = sites
         self.work = folder / WORK
         self.seconds: dict[str, float] = {}
         self.steps: list[tuple[str, Callable[[Data], Data]]] = [
@@ -267,7 +281,7 @@ class _Patient:
             car_status(data, car=self.options.car, unit="clone", population_key="malignant_member",
                        focus=list(access.store(data)["focus"]), fraction_limit=config.fraction_limit,
                        silenced_share=config.silenced_share, doublet_rate=config.doublet_rate,
-                       sites=config.sites, reference_copies=config.reference_copies,
+                       sites=self._own_sites(data), reference_copies=config.reference_copies,
                        rng=self.options.seed, device=settings.device)
             if self.options.car_adt is not None:
                 from .evidence.api import car_protein
@@ -275,6 +289,15 @@ class _Patient:
                 car_protein(data, features=self.options.car_adt, fraction_limit=config.fraction_limit)
         populations(data)
         return data
+
+    def _own_sites(self, data: Data) -> pd.DataFrame | None:
+        """Integration sites of this patient's specimens; None without one."""
+        from .evidence.dna_rows import names_of
+
+        if self.sites is None:
+            return None
+        own = self.sites[self.sites["specimen"].isin(names_of(access.sample_table(data)))]
+        return own if len(own) else None
 
     def _origin(self, data: Data) -> Data:
         from .origin.api import timeline

@@ -201,6 +201,15 @@ def test_the_table_of_dna_follows_the_schema() -> None:
     assert "one_site_dominates" in found["flags"].iloc[0]
 
 
+def test_sites_of_an_unknown_specimen_are_refused() -> None:
+    """A misspelt specimen must not make the vector in a tumour disappear."""
+    with pytest.raises(InputError, match="'S-1' is no specimen or sample of the sheet"):
+        patient(sites=sites(specimen="S-1"))
+    merged = dna_rows.read_sites(sites())
+    assert dna_rows.read_sites(merged) is merged
+    assert dna_rows.names_of(pd.DataFrame({"sample": ["a"], "specimen": ["b"]})) == {"a", "b"}
+
+
 def counts(target: int, reference: int, purity: float) -> pd.DataFrame:
     return pd.DataFrame({"specimen": "b", "vcn_target": [float(target)], "vcn_reference": [float(reference)],
                          "purity": [purity]}, index=["b"])

@@ -258,6 +258,18 @@ def test_sites_are_found_with_and_without_chr():
     assert set(access.table(data, "variants")["gene"]) == {"DNMT3A"}
 
 
+def test_a_listed_site_that_was_not_counted_is_not_assessable():
+    data = patient({SITE: {"big": 0.45}})
+    variant_status(data, sites=pd.DataFrame({"site": [SITE, "chr4:106196213:C>T"], "gene": ["DNMT3A", "TET2"]}))
+    rows = access.table(data, "variants")
+    silent = rows[rows["gene"] == "TET2"]
+    assert len(silent) > 0
+    assert set(silent["variant_call"]) == {"not_assessable"}
+    assert set(silent["variant_reason"]) == {"no_reads"}
+    assert (silent["n_informative"] == 0).all() and silent["p_mutant"].isna().all()
+    assert "mutant" in set(rows.loc[rows["gene"] == "DNMT3A", "variant_call"])
+
+
 # --- real genotypes --------------------------------------------------------------------------------------------------
 def test_dnmt3a_of_145_in_1066_cells(public_data):
     """Forty of 145 covered cells show it; the other 921 cells say nothing, and no group is wild type by silence."""

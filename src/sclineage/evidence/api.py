@@ -298,6 +298,8 @@ def _dna(data: Data, cells: pd.DataFrame, source: Sites, per_cell: float) -> Non
     from . import dna_rows
 
     sheet, sites = access.sample_table(data), None if source is None else dna_rows.read_sites(source)
+    if sites is not None:
+        dna_rows.refuse_unknown(sites, dna_rows.names_of(sheet))
     clones, frames = access.table(data, "car_clones"), []
     assert clones is not None
     specimen = dict(zip(sheet.index.astype(str), sheet["specimen"].astype(str) if "specimen" in sheet else

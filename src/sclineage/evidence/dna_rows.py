@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from .. import _schema as schema
-from .._errors import InputError
+from .._errors import InputError, nearest
 from ..patient.text import read_table, require_columns, whole_numbers
 from . import dna
 from .dna import Copies, MainSite
 
 SITE_COLUMNS = ("chrom", "pos", "reads")
+MERGED = ("specimen", "site", "gene", "reads")
 NEAR = 5  # bases: sites of one strand so close are one
 
 
@@ -26,7 +27,8 @@ def read_sites(source: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFrame:
     ----------
     source
         A table, or the path of a CSV or TSV, with ``specimen`` (or ``sample``), ``chrom``, ``pos`` (1-based), ``reads``
-        (or ``fragments``: molecules before PCR, better), and, where known, ``strand`` and ``gene``.
+        (or ``fragments``: molecules before PCR, better), and, where known, ``strand`` and ``gene``; or what this
+        returned.
 
     Returns
     -------
@@ -37,6 +39,8 @@ def read_sites(source: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFrame:
     InputError
         A column is missing, a number is no count, or there is no row.
     """
+    if isinstance(source, pd.DataFrame) and tuple(source.columns) == MERGED:
+        return source
     name = "sites" if isinstance(source, pd.DataFrame) else os.fspath(source)
     frame = source.astype(str) if isinstance(source, pd.DataFrame) else read_table(source)
     frame = frame.rename(columns={c: str(c).strip().lower() for c in frame.columns})
@@ -57,6 +61,19 @@ def read_sites(source: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFrame:
         specimen=("specimen", "first"), site=("chrom", "first"), pos=("pos", "first"), gene=("gene", "first"),
         reads=("reads", "sum")).assign(site=lambda t: t["site"] + ":" + t["pos"].astype(str)).drop(
         columns="pos").reset_index(drop=True)
+
+
+def names_of(sheet: pd.DataFrame) -> set[str]:
+    """Specimens and samples of a sheet (index or column ``sample``), by which sites may name them."""
+    samples = sheet.get("sample", sheet.index)
+    return {*map(str, samples), *map(str, sheet.get("specimen", samples))}
+
+
+def refuse_unknown(sites: pd.DataFrame, names: set[str]) -> None:
+    """Refuse sites of a specimen that no sample has: vector in a tumour would be passed over in silence."""
+    lost = sorted(set(sites["specimen"]) - names)
+    if lost:
+        raise InputError("sites", f"{lost[0]!r} is no specimen or sample of the sheet", nearest(lost[0], sorted(names)))
 
 
 def main_site(sites: pd.DataFrame | None, specimen: str) -> MainSite | None:

@@ -91,9 +91,10 @@ def variant_status(data: access.Data, *, sites: Sites = None, unit: str = "clone
 
     Notes
     -----
-    Writes table ``variants``: one row per site and group. Clones of fewer than ten cells without a read at a site have
-    no row: they are not assessable. ``power`` is the chance that a group of these reads is called mutant where all its
-    members are heterozygous; ``cells_needed`` how many cells of the group, covered as here, could make it wild type.
+    Writes table ``variants``: one row per site and group; a listed site that was not counted is not assessable.
+    Clones of fewer than ten cells without a read at a site have no row: they are not assessable. ``power`` is the
+    chance that a group of these reads is called mutant where all its members are heterozygous; ``cells_needed`` how
+    many cells of the group, covered as here, could make it wild type.
     """
     if not 0 < fraction_limit < 1 or not 0 < doublets < 0.5:
         raise InputError("variant_status", "fraction_limit or doublets is no such share",
@@ -167,43 +168,45 @@ def _places(data: access.Data, sites: Sites) -> Iterator[_Place]:
     counts = [sparse.csc_matrix(m) for m in (mod.X, mod.layers["dp"])]
     for j, name, gene in _wanted(mod.var, sites):
         alt, depth = (np.zeros(data.n_obs, np.int64) for _ in range(2))
+        if j < 0:
+            yield _Place(name, gene, _kind(name.split(":", 1)[0]), alt, depth)
+            continue
         for into, matrix in ((alt, counts[0]), (depth, counts[1])):
             into[rows] = np.asarray(matrix[:, [j]].todense()).ravel().astype(np.int64)
         if (alt > depth).any() or alt.min(initial=0) < 0:
             raise InputError("alleles", f"more alternative reads than reads at {name}",
                              "X holds reads of the alternative allele, layers['dp'] those of both")
-        yield _Place(name, gene, _kind(mod.var.iloc[j]), alt, depth)
+        yield _Place(name, gene, _kind(mod.var["chrom"].iloc[j], str(mod.var["kind"].iloc[j]) if "kind" in mod.var
+                                       else ""), alt, depth)
 
 
 def _wanted(var: pd.DataFrame, sites: Sites) -> list[tuple[int, str, str]]:
-    """Column, name and gene of the wanted sites, sorted by name."""
+    """Column, name and gene of the wanted sites, sorted by name; column -1 for one of which nothing was counted."""
     known = {_site(row): j for j, row in enumerate(var[["chrom", "pos", "ref", "alt"]].itertuples(index=False))}
     gene = var["gene"].astype(str).to_numpy(object) if "gene" in var else np.full(len(var), "", object)
-    if sites is None:
-        chosen = {site: ("", j) for site, j in known.items()}
-    else:
+    named = [(j, _spelt(row), str(gene[j])) for j, row in enumerate(var.itertuples(index=False))]
+    if sites is not None:
         listed = read_drivers(sites)
-        chosen = {_site(row): (str(row.gene), known[_site(row)]) for row in listed.itertuples(index=False)
-                  if _site(row) in known}
-        if not chosen:
-            first = listed.iloc[0]
+        wanted = {_site(row): row for row in listed.itertuples(index=False)}
+        if not wanted.keys() & known.keys():
             raise InputError("sites" if isinstance(sites, pd.DataFrame) else os.fspath(sites),
                              f"none of its {len(listed)} sites is among the {len(var)} of the allele counts (first: "
-                             f"{first['chrom']}:{first['pos']}:{first['ref']}>{first['alt']})",
-                             "check the genome build and that positions are 1-based")
-    named = [(j, "{}:{}:{}>{}".format(*var[["chrom", "pos", "ref", "alt"]].iloc[j]), said or str(gene[j]))
-             for said, j in chosen.values()]
+                             f"{_spelt(listed.iloc[0])})", "check the genome build and that positions are 1-based")
+        named = [(known[k], named[known[k]][1], str(row.gene) or named[known[k]][2]) if k in known
+                 else (-1, _spelt(row), str(row.gene)) for k, row in wanted.items()]
     return sorted(named, key=lambda v: v[1])
+
+
+def _spelt(row: Any) -> str:
+    return f"{row.chrom}:{row.pos}:{row.ref}>{row.alt}"
 
 
 def _site(row: Any) -> tuple[str, int, str, str]:
     return bare(row.chrom), int(row.pos), str(row.ref).upper(), str(row.alt).upper()
 
 
-def _kind(row: pd.Series) -> str:
-    if str(row.get("kind", "")) == "mitochondrial" or bare(row["chrom"]) == MITOCHONDRIAL:
-        return "mitochondrial"
-    return "nuclear"
+def _kind(chrom: object, said: str = "") -> str:
+    return "mitochondrial" if said == "mitochondrial" or bare(chrom) == MITOCHONDRIAL else "nuclear"
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------

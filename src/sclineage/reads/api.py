@@ -111,12 +111,11 @@ def _scores(qualities: Sequence[str] | np.ndarray, rows: np.ndarray) -> np.ndarr
 
 
 def count_targets(*, chemistry: str, targets: PathLike, r1: Paths = (), r2: Paths = (),
-                  bam: PathLike | None = None, out: PathLike | None = None,
-                  whitelist: PathLike | None = None, decoys: PathLike | None = None,
-                  gtf: PathLike | None = None, cells: PathLike | None = None, policy: Policy = "cellranger",
-                  umi_policy: UmiPolicy | None = None, enriched: bool = False, primers: Sequence[str] = (),
-                  least_reads: int | None = None, rescue: bool = False, merge: PathLike | None = None,
-                  device: Device = "auto", threads: int | None = None,
+                  bam: PathLike | None = None, out: PathLike | None = None, whitelist: PathLike | None = None,
+                  decoys: PathLike | None = None, gtf: PathLike | None = None, cells: PathLike | None = None,
+                  policy: Policy = "cellranger", umi_policy: UmiPolicy | None = None, enriched: bool = False,
+                  primers: Sequence[str] = (), least_reads: int | None = None, rescue: bool = False,
+                  merge: PathLike | None = None, device: Device = "auto", threads: int | None = None,
                   say: Callable[[str], None] | None = None) -> AnnData:
     """Count molecules of target sequences (CAR constructs, viruses, lineage barcodes) in a 10x library.
 
