@@ -169,7 +169,19 @@ def test_two_patients_give_two_folders_and_stacked_tables(sheet: Path, result: P
     one, two = rows.iloc[:1].copy(), rows.iloc[1:].copy()
     both = pd.concat([one.assign(patient="A"), two.assign(patient="B")])
     both.to_csv(sheet.parent / "both.csv", index=False)
-    out = run(sheet.parent / "both.csv", tmp_path / "out")
+    cells = pd.read_csv(result / "cells.csv.gz", dtype=str)[["sample", "barcode"]]
+    chosen = pd.concat([part.head(1) for _, part in cells.groupby("sample")])
+    chosen.assign(malignant="no").to_csv(tmp_path / "called.csv", index=False)
+    cells.assign(probability="0.1").to_csv(tmp_path / "classifier.csv", index=False)
+    cells.assign(donor="1").to_csv(tmp_path / "donors.csv", index=False)
+    given = {"malignant_key": str(tmp_path / "called.csv"),
+             "config": {k: str(tmp_path / f"{k}.csv") for k in ("classifier", "donors")}}
+    out = run(sheet.parent / "both.csv", tmp_path / "out", **given)
+    assert (pd.read_csv(out / "distinct.csv").query("line == 'donor'")["llr"].notna()).any()
+    cells.head(1).assign(sample="nowhere", donor="1").to_csv(tmp_path / "donors.csv", index=False)
+    with pytest.raises(InputError, match="'nowhere' is no sample of the sheet"):
+        run(sheet.parent / "both.csv", tmp_path / "none", **given)
+    assert not (tmp_path / "none").exists()
     assert (out / "A" / "report.html").exists()
     assert (out / "B" / "report.html").exists()
     for name in _tables.FILES:

@@ -21,6 +21,7 @@ from . import _backend, _provenance, _schema, _tables
 from ._config import Config, read_config
 from ._errors import InputErrors
 from ._settings import Device, settings
+from ._shared import Shared, share
 from .patient import access
 from .patient.access import Data
 
@@ -96,7 +97,9 @@ def run(sheet: str | os.PathLike[str], out: str | os.PathLike[str], *, car: str 
     if faults:
         raise InputErrors(faults)
     rows = read_sheet(sheet)
-    sites = _sites(options.config, rows)
+    shared = share(rows, sites=options.config.sites, tables={
+        "malignant_key": options.malignant_key, "classifier": options.config.classifier,
+        "donors": options.config.donors})
     patients = sorted(set(map(str, rows["patient"])))
     target = Path(out)
     before, settings.device = settings.device, device
@@ -106,7 +109,7 @@ def run(sheet: str | os.PathLike[str], out: str | os.PathLike[str], *, car: str 
         with _backend.threads(threads), threadpool_limits(1):
             for patient in patients:
                 folder = target if len(patients) == 1 else target / patient
-                _Patient(Path(sheet), patient, folder, options, say or (lambda _: None), sites).run(resume=resume)
+                _Patient(Path(sheet), patient, folder, options, say or (lambda _: None), shared).run(resume=resume)
         if len(patients) > 1:
             _stack(target, patients)
     except (InputErrors, ValueError):
@@ -117,24 +120,12 @@ def run(sheet: str | os.PathLike[str], out: str | os.PathLike[str], *, car: str 
         settings.device = before
 
 
-def _sites(config: Config, rows: pd.DataFrame) -> pd.DataFrame | None:
-    """Integration sites; refused where they name a specimen of no patient of the sheet."""
-    if config.sites is None:
-        return None
-    from .evidence import dna_rows
-
-    found = dna_rows.read_sites(config.sites)
-    dna_rows.refuse_unknown(found, dna_rows.names_of(rows))
-    return found
-
-
 class _Patient:
     """One patient's run: steps in order, a checkpoint after each, output staged and then moved into place."""
 
-    def __init__(self, sheet: Path, patient: str, folder: Path, options: Options, say: Say,
-                 sites: pd.DataFrame | None = None) -> None:
+    def __init__(self, sheet: Path, patient: str, folder: Path, options: Options, say: Say, shared: Shared) -> None:
         self.sheet, self.patient, self.folder, self.options, self.say = sheet, patient, folder, options, say
-        self.sites = sites
+        self.shared = shared
         self.work = folder / WORK
         self.seconds: dict[str, float] = {}
         self.steps: list[tuple[str, Callable[[Data], Data]]] = [
@@ -248,9 +239,10 @@ class _Patient:
 
         config = self.options.config
         focus = self._focus(data)
-        malignancy(data, malignant_key=self.options.malignant_key, drivers=config.drivers,
-                   prior=config.malignancy_prior, gtf=config.gtf, classifier=config.classifier,
-                   rng=self.options.seed)
+        user = self.shared.rows("malignant_key", self.options.malignant_key, self.patient)
+        classifier = self.shared.rows("classifier", config.classifier, self.patient)
+        malignancy(data, malignant_key=user, drivers=config.drivers, prior=config.malignancy_prior, gtf=config.gtf,
+                   classifier=classifier, rng=self.options.seed)
         called = access.table(data, "malignancy")
         found = [] if called is None else called.loc[called["malignant_call"].isin(["malignant", "suspicious"]),
                                                      "clone_id"].tolist()
@@ -281,7 +273,7 @@ class _Patient:
             car_status(data, car=self.options.car, unit="clone", population_key="malignant_member",
                        focus=list(access.store(data)["focus"]), fraction_limit=config.fraction_limit,
                        silenced_share=config.silenced_share, doublet_rate=config.doublet_rate,
-                       sites=self._own_sites(data), reference_copies=config.reference_copies,
+                       sites=self.shared.own_sites(data), reference_copies=config.reference_copies,
                        rng=self.options.seed, device=settings.device)
             if self.options.car_adt is not None:
                 from .evidence.api import car_protein
@@ -289,15 +281,6 @@ class _Patient:
                 car_protein(data, features=self.options.car_adt, fraction_limit=config.fraction_limit)
         populations(data)
         return data
-
-    def _own_sites(self, data: Data) -> pd.DataFrame | None:
-        """Integration sites of this patient's specimens; None without one."""
-        from .evidence.dna_rows import names_of
-
-        if self.sites is None:
-            return None
-        own = self.sites[self.sites["specimen"].isin(names_of(access.sample_table(data)))]
-        return own if len(own) else None
 
     def _origin(self, data: Data) -> Data:
         from .origin.api import timeline
@@ -311,7 +294,8 @@ class _Patient:
         self._variants(data)
         timeline(data)
         config = self.options.config
-        distinct(data, drivers=config.drivers, donor_key=config.donors, prior=config.distinct_prior)
+        donors = self.shared.rows("donors", config.donors, self.patient)
+        distinct(data, drivers=config.drivers, donor_key=donors, prior=config.distinct_prior)
         compare(data)
         return data
 

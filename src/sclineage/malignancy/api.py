@@ -15,6 +15,7 @@ from .. import _schema
 from .._errors import InputError, nearest
 from ..patient import access
 from ..patient.drivers import bare, read_drivers
+from ..patient.given import Given, name_of
 from . import calls as words
 from . import cycling, phenotype, profile
 from .copynumber_api import arm_table, clone_arms
@@ -31,12 +32,12 @@ RECEPTOR_CELLS = 50  # other cells with a receptor that make a background withou
 def malignancy(
     mdata: access.Data,
     *,
-    malignant_key: str | os.PathLike[str] | None = None,
+    malignant_key: Given | None = None,
     drivers: str | os.PathLike[str] | pd.DataFrame | None = None,
     prior: float | None = None,
     focus: Sequence[str] | None = None,
     gtf: str | os.PathLike[str] | None = None,
-    classifier: str | os.PathLike[str] | None = None,
+    classifier: Given | None = None,
     rng: int = 0,
 ) -> None:
     """Score every clone for malignancy and write posterior, call, and every line of evidence.
@@ -50,7 +51,7 @@ def malignancy(
     mdata
         MuData (or AnnData) of one patient with ``clone_id`` (`sl.tl.clones`).
     malignant_key
-        The user's own call: a column of ``obs``, or a CSV of cells (``sample, barcode, malignant``) or clones
+        The user's own call: a column of ``obs``, or a CSV or frame of cells (``sample, barcode, malignant``) or clones
         (``clone_id`` or ``trb_junction``, ``malignant``). Replaces the posterior of what it lists.
     drivers
         Driver mutations (CSV or VCF); only those listed count. Needs modality ``alleles``: cells x sites,
@@ -67,8 +68,8 @@ def malignancy(
         remission) stand in for samples that hold fewer than 20 other T cells.
     classifier
         Your own classifier's probability that a cell is malignant (0 to 1; missing: not assessed): a column of
-        ``obs``, or a CSV of cells (``sample, barcode, probability``). Enters as one capped line: the share of a clone's
-        cells at 0.5 or more, against T cells around it.
+        ``obs``, or a CSV or frame of cells (``sample, barcode, probability``). Enters as one capped line: the share of
+        a clone's cells at 0.5 or more, against T cells around it.
     rng
         Seed of lines of evidence that draw random numbers (the power of the copy-number line).
 
@@ -103,7 +104,7 @@ def malignancy(
     access.put(mdata, _per_cell(mdata, clone, result, user.cell) | _by_profile(mdata, cells, result.call, clone_ids))
     access.put_params(mdata, "malignancy", {
         "prior": float(pi), "prior_source": "diagnosis" if from_diagnosis else "given" if prior else "surveillance",
-        "malignant_key": None if malignant_key is None else os.fspath(malignant_key), "rng": int(rng),
+        "malignant_key": None if malignant_key is None else name_of(malignant_key), "rng": int(rng),
         "n_driver_sites": 0 if cells.alleles is None else len(cells.alleles.name),
         "copy_number_not_assessed": no_copy_number or None})
 
@@ -153,11 +154,11 @@ def _prior(data: access.Data, prior: float | None) -> tuple[float, bool]:
     return (PI_SUSPECTED, True) if known or tumor else (PI_SURVEILLANCE, False)
 
 
-def _user(data: access.Data, key: str | os.PathLike[str] | None, clone: np.ndarray, clone_ids: list[str]) -> Verdicts:
+def _user(data: access.Data, key: Given | None, clone: np.ndarray, clone_ids: list[str]) -> Verdicts:
     if key is None:
         return Verdicts(np.full(clone.size, np.nan), np.full(len(clone_ids), np.nan))
-    if access.has_column(data, os.fspath(key)):
-        return from_column(access.column(data, os.fspath(key)), os.fspath(key), clone, len(clone_ids))
+    if access.has_column(data, name_of(key)):
+        return from_column(access.column(data, name_of(key)), name_of(key), clone, len(clone_ids))
     return from_file(key, sample=_sample_names(data), barcode=_barcodes(data), clone=clone, clone_ids=clone_ids,
                      receptors=access.table(data, "receptors"))
 
@@ -201,17 +202,17 @@ def _arms(data: access.Data, cells: Cells, gtf: str | os.PathLike[str] | None) -
                       stand_in=np.isin(_sample_names(data), sorted(named)))
 
 
-def _classifier(data: access.Data, key: str | os.PathLike[str] | None) -> np.ndarray | None:
+def _classifier(data: access.Data, key: Given | None) -> np.ndarray | None:
     """Cells that the user's classifier calls, 1 or 0, NaN where it says nothing."""
     if key is None:
         return None
-    said = access.column(data, os.fspath(key)) if access.has_column(data, os.fspath(key)) else pd.Series(
+    said = access.column(data, name_of(key)) if access.has_column(data, name_of(key)) else pd.Series(
         cell_values(key, "probability", sample=_sample_names(data), barcode=_barcodes(data)))
     values = pd.to_numeric(said, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     known = np.isfinite(values)
     if not known.any() or (values[known] < 0).any() or (values[known] > 1).any():
-        raise InputError("classifier", f"{os.fspath(key)!r} holds no probability from 0 to 1" if not known.any() else
-                         f"{os.fspath(key)!r} holds {values[known].min():g} to {values[known].max():g}",
+        raise InputError("classifier", f"{name_of(key)!r} holds no probability from 0 to 1" if not known.any() else
+                         f"{name_of(key)!r} holds {values[known].min():g} to {values[known].max():g}",
                          "give the probability that a cell is malignant")
     return np.where(known, (values >= 0.5).astype(np.float64), np.nan)
 

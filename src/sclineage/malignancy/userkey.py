@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from .._errors import InputError, nearest
+from ..patient.given import Given, name_of, row_number, rows
 
 YES = frozenset({"true", "1", "1.0", "yes", "malignant", "tumor", "tumour"})
 NO = frozenset({"false", "0", "0.0", "no", "other", "normal", "benign", "healthy", "non-malignant", "not_malignant"})
+WANTED = "give a column of obs, or a CSV of cells (sample, barcode, malignant) or clones (clone_id, malignant)"
 CLONE_KEYS = ("trb_junction", "trb_v", "trb_j")
 
 
@@ -65,10 +65,10 @@ def _majority(cell: np.ndarray, clone: np.ndarray, n_clones: int) -> np.ndarray:
 
 
 def from_file(
-    path: str | os.PathLike[str], *, sample: np.ndarray, barcode: np.ndarray, clone: np.ndarray, clone_ids: list[str],
+    given: Given, *, sample: np.ndarray, barcode: np.ndarray, clone: np.ndarray, clone_ids: list[str],
     receptors: pd.DataFrame | None,
 ) -> Verdicts:
-    """Calls from a CSV or TSV of cells (``sample, barcode, malignant``) or clones (``clone_id, malignant``).
+    """Calls from a CSV, TSV or frame of cells (``sample, barcode, malignant``) or clones (``clone_id, malignant``).
 
     Clones may be named by ``trb_junction`` (nucleotides), with ``trb_v`` and ``trb_j`` where given. Without a column
     ``malignant`` every listed row is malignant.
@@ -78,11 +78,13 @@ def from_file(
     InputError
         The file is absent or empty, names neither cells nor clones, or has a row that the data do not hold.
     """
-    name = os.fspath(path)
-    frame = _read(name)
+    name, frame = name_of(given), rows(given, fix=WANTED)
+    if not {"barcode", "clone_id", "trb_junction"} & set(frame.columns):
+        raise InputError(name, f"columns {', '.join(map(repr, frame.columns))}",
+                         "give barcode (with sample), clone_id, or trb_junction")
     said = words(frame["malignant"], name, "column 'malignant'") if "malignant" in frame else np.ones(len(frame))
     keep = np.isfinite(said)
-    frame, said = frame[keep].reset_index(drop=True), said[keep]
+    frame, said = frame[keep], said[keep]
     if frame.empty:
         raise InputError(name, "no row says malignant or not", "fill the column malignant")
     if "barcode" in frame:
@@ -93,22 +95,6 @@ def from_file(
     return Verdicts(cell, per_clone)
 
 
-def _read(name: str) -> pd.DataFrame:
-    if not Path(name).is_file():
-        raise InputError(name, "no such column in the data and no such file", "give a column of obs, or a CSV of cells "
-                         "(sample, barcode, malignant) or clones (clone_id, malignant)", place="malignant_key")
-    if Path(name).stat().st_size == 0:
-        raise InputError(name, "the file is empty", "list cells or clones")
-    with Path(name).open(encoding="utf-8") as handle:
-        header = handle.readline()
-    frame = pd.read_csv(name, sep="\t" if "\t" in header else ",", dtype=str, skipinitialspace=True)
-    frame = frame.rename(columns={c: str(c).strip().lower() for c in frame.columns})
-    if not {"barcode", "clone_id", "trb_junction"} & set(frame.columns):
-        raise InputError(name, f"columns {', '.join(map(repr, frame.columns))}",
-                         "give barcode (with sample), clone_id, or trb_junction")
-    return frame
-
-
 def _cells(frame: pd.DataFrame, said: np.ndarray, name: str, sample: np.ndarray, barcode: np.ndarray) -> np.ndarray:
     out = np.full(sample.size, np.nan)
     out[_rows(frame, name, sample, barcode)] = said
@@ -117,43 +103,39 @@ def _cells(frame: pd.DataFrame, said: np.ndarray, name: str, sample: np.ndarray,
 
 def _rows(frame: pd.DataFrame, name: str, sample: np.ndarray, barcode: np.ndarray) -> np.ndarray:
     """Cell of each row by sample and barcode, a missing ``-1`` added; without a sample the barcode must be unique."""
-    rows: dict[tuple[str, str], list[int]] = {}
+    cells: dict[tuple[str, str], list[int]] = {}
     for i, (s, b) in enumerate(zip(sample, barcode, strict=True)):
         for key in sorted({(s, b), ("", b), (s, _bases(b)), ("", _bases(b))}):
-            rows.setdefault(key, []).append(i)
+            cells.setdefault(key, []).append(i)
     out = np.zeros(len(frame), np.int64)
-    of = frame["sample"].fillna("").astype(str).str.strip() if "sample" in frame else [""] * len(frame)
-    wanted = frame["barcode"].astype(str).str.strip()
-    for row, (s, b) in enumerate(zip(of, wanted, strict=True)):
-        found = rows.get((s, b)) or rows.get((s, _bases(b)), [])
+    of = frame["sample"].fillna("") if "sample" in frame else [""] * len(frame)
+    for row, (number, s, b) in enumerate(zip(frame.index, of, frame["barcode"].fillna(""), strict=True)):
+        found = cells.get((s, b)) or cells.get((s, _bases(b)), [])
         if len(found) != 1:
             what = "is in no sample of the data" if not found else f"fits {len(found)} cells"
             where = f"cell {b!r}" + (f" of sample {s!r}" if s else "")
-            raise InputError(name, f"{where} {what}", "give sample and barcode as in the data", place=f"row {row + 2}")
+            raise InputError(name, f"{where} {what}", "give sample and barcode as in the data",
+                             place=f"row {number + 2}")
         out[row] = found[0]
     return out
 
 
-def cell_values(path: str | os.PathLike[str], column: str, *, sample: np.ndarray, barcode: np.ndarray) -> np.ndarray:
-    """A column of a CSV or TSV of cells (``sample, barcode, <column>``), object (n_cells,): None where not listed.
+def cell_values(given: Given, column: str, *, sample: np.ndarray, barcode: np.ndarray) -> np.ndarray:
+    """A column of a CSV, TSV or frame of cells (``sample, barcode, <column>``), object (n_cells,): None if not listed.
 
     Raises
     ------
     InputError
         The file is absent or empty, lacks a column, or names a cell that the data do not hold.
     """
-    name = os.fspath(path)
-    if not Path(name).is_file() or Path(name).stat().st_size == 0:
-        raise InputError(name, "no such column in the data, and no such file or an empty one",
-                         f"give a column of obs, or a CSV with sample, barcode, {column}")
-    frame = pd.read_csv(name, sep=None, engine="python", dtype=str, skipinitialspace=True)
-    frame = frame.rename(columns={c: str(c).strip().lower() for c in frame.columns})
-    absent = [c for c in ("barcode", column) if c not in frame]
-    if absent or frame.empty:
-        raise InputError(name, f"no column {absent[0]!r}" if absent else "no row", f"give sample, barcode, {column}")
+    name, fix = name_of(given), f"give a column of obs, or a CSV with sample, barcode, {column}"
+    frame = rows(given, fix=fix)
+    for wanted in ("barcode", column):
+        if wanted not in frame:
+            raise InputError(name, f"no column {wanted!r}", fix)
     frame = frame[frame[column].notna()]
     out = np.full(sample.size, None, dtype=object)
-    out[_rows(frame, name, sample, barcode)] = frame[column].str.strip().to_numpy(object)
+    out[_rows(frame, name, sample, barcode)] = frame[column].to_numpy(object)
     return out
 
 
@@ -166,24 +148,25 @@ def _clones(
 ) -> np.ndarray:
     index = {c: i for i, c in enumerate(clone_ids)}
     out = np.full(len(clone_ids), np.nan)
-    for row in range(len(frame)):
-        wanted = _clone_of(frame.iloc[row], name, row + 2, receptors)
+    for value, (_, row) in zip(said, frame.iterrows(), strict=True):
+        number = row_number(row)
+        wanted = _clone_of(row, name, number, receptors)
         if wanted not in index:
-            raise InputError(name, f"no clone {wanted!r}", nearest(wanted, clone_ids), place=f"row {row + 2}")
-        out[index[wanted]] = said[row]
+            raise InputError(name, f"no clone {wanted!r}", nearest(wanted, clone_ids), place=f"row {number}")
+        out[index[wanted]] = value
     return out
 
 
 def _clone_of(row: pd.Series, name: str, number: int, receptors: pd.DataFrame | None) -> str:
-    if "clone_id" in row and not pd.isna(row["clone_id"]):
-        return str(row["clone_id"]).strip()
+    if row.get("clone_id"):
+        return str(row["clone_id"])
     if receptors is None:
         raise InputError(name, "clones are named by receptor but the data hold no receptor table",
                          "run sl.tl.clones first, or name clones by clone_id", place=f"row {number}")
     match = np.ones(len(receptors), bool)
     for key in CLONE_KEYS:
-        if key in row and not pd.isna(row[key]) and str(row[key]).strip():
-            value = str(row[key]).strip()
+        if row.get(key):
+            value = str(row[key])
             value = value.upper() if key == "trb_junction" else value.split("*")[0]
             match &= (receptors[key].astype(str).str.split("*").str[0] == value).to_numpy()
     found = receptors["clone_id"][match].astype(str).tolist()

@@ -19,6 +19,7 @@ from ..malignancy.table import codes
 from ..malignancy.userkey import cell_values
 from ..patient import access
 from ..patient.drivers import bare, read_drivers
+from ..patient.given import Given, name_of
 from . import relatedness
 from .levels import LEVELS, Answer, Line, answer
 from .variants import variants
@@ -56,7 +57,7 @@ class _Evidence:
 
 
 def distinct(mdata: access.Data, *, drivers: str | os.PathLike[str] | pd.DataFrame | None = None,
-             donor_key: str | os.PathLike[str] | None = None, prior: Sequence[float] | None = None) -> None:
+             donor_key: Given | None = None, prior: Sequence[float] | None = None) -> None:
     """Say at which level the populations of a patient share an ancestor.
 
     Parameters
@@ -67,8 +68,8 @@ def distinct(mdata: access.Data, *, drivers: str | os.PathLike[str] | pd.DataFra
         Somatic sites (CSV or VCF). Of the other sites of modality ``alleles`` those on the mitochondrial chromosome
         are mitochondrial variants, the rest inherited; ``var["kind"]`` (germline, somatic, mitochondrial) overrides.
     donor_key
-        Donor labels (vireo, souporcell): a column of ``obs``, or a CSV of cells (``sample, barcode, donor``); None
-        takes the column ``donor`` where it exists.
+        Donor labels (vireo, souporcell): a column of ``obs``, or a CSV or frame of cells (``sample, barcode, donor``);
+        None takes the column ``donor`` where it exists.
     prior
         Probabilities of the levels D0 to D6; default equal.
 
@@ -97,17 +98,17 @@ def distinct(mdata: access.Data, *, drivers: str | os.PathLike[str] | pd.DataFra
     access.put_table(mdata, "distinct", frame)
 
 
-def _donors(data: access.Data, key: str | os.PathLike[str] | None) -> np.ndarray:
+def _donors(data: access.Data, key: Given | None) -> np.ndarray:
     """Donor of each cell, empty where unknown."""
-    if key is None or access.has_column(data, os.fspath(key)):
-        return access.text(data, "donor" if key is None else os.fspath(key))
+    if key is None or access.has_column(data, name_of(key)):
+        return access.text(data, "donor" if key is None else name_of(key))
     barcode = access.text(data, "barcode") if access.has_column(data, "barcode") else data.obs_names.to_numpy(object)
     said = cell_values(key, "donor", sample=access.text(data, "sample", default="sample"), barcode=barcode)
     return np.where(said == None, "", said)  # noqa: E711 - element by element
 
 
 def _evidence(data: access.Data, drivers: str | os.PathLike[str] | pd.DataFrame | None,
-              donor_key: str | os.PathLike[str] | None) -> _Evidence:
+              donor_key: Given | None) -> _Evidence:
     if not access.has_column(data, "has_trb"):
         raise InputError("obs", "no column 'has_trb'", "run sl.tl.clones first")
     clone, status = access.text(data, "clone_id"), access.text(data, "clone_status")
