@@ -272,15 +272,31 @@ def table(record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def options(doc: str | None) -> argparse.ArgumentParser:
+    """Parser of a benchmark's command line, with what all of them take: ``--tiny`` and ``--out``."""
+    parser = argparse.ArgumentParser(description=(doc or "").split("\n", 1)[0])
+    parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--out", type=Path)
+    return parser
+
+
+def publish(record: Mapping[str, Any], text: str, given: argparse.Namespace) -> None:
+    """Print a record's table and write both: to ``--out``, by default to the results, where inputs are not tiny."""
+    print(text)
+    out = given.out or (None if given.tiny else RESULTS)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / f"{record['benchmark']}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        (out / f"{record['benchmark']}.md").write_text(text + "\n", encoding="utf-8")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, measure, write."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser = options(__doc__)
     parser.add_argument("names", nargs="*", help="modules such as kernels.barcodes; default all")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", choices=("all", "cpu", "cuda"), default="all")
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--tiny", action="store_true")
-    parser.add_argument("--out", type=Path)
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--warm", type=int, default=WARM_CALLS, help=argparse.SUPPRESS)
     parser.add_argument("--outputs", help=argparse.SUPPRESS)
@@ -293,15 +309,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not (given.tiny and given.device == "cuda"):
             parser.error("--shim needs --tiny --device cuda")
         _install_shim()
-    out = given.out or (None if given.tiny else RESULTS)
     for name in given.names or modules():
         record = run(name, given)
-        text = _table(record)
-        print(text)
-        if out:
-            out.mkdir(parents=True, exist_ok=True)
-            (out / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-            (out / f"{name}.md").write_text(text + "\n", encoding="utf-8")
+        publish(record, _table(record), given)
     return 0
 
 

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks._runner import RESULTS, Case, Contender, machine
+from benchmarks._runner import Case, Contender, machine, options, publish
 from benchmarks.clones.neighbors import _held
 from benchmarks.clones.quality import _airr
 from sclineage.clones.api import clones
@@ -175,9 +175,7 @@ def table(record: Mapping[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure the posterior mode and first calls, print the table, write it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--tiny", action="store_true")
-    parser.add_argument("--out", type=Path)
+    parser = options(__doc__)
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.one:
@@ -186,12 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     record = {"benchmark": NAME, "tiny": given.tiny, "machine": machine(),
               "rows": [_in_own_process(n) for n in (TINY_SIZES if given.tiny else SIZES)],
               "first_calls": first_calls(tiny=given.tiny)}
-    print(table(record))
-    out = given.out or (None if given.tiny else RESULTS)
-    if out:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / f"{NAME}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        (out / f"{NAME}.md").write_text(table(record) + "\n", encoding="utf-8")
+    publish(record, table(record), given)
     return 0
 
 

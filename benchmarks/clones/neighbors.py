@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
-from benchmarks._runner import RESULTS, Case, Contender, machine
+from benchmarks._runner import Case, Contender, machine, options, publish
 from benchmarks.clones.repertoire import unique_cdr3
 from sclineage.clones.neighbors import MetricName, receptor_neighbors
 
@@ -195,9 +195,7 @@ def table(record: Mapping[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure growth and memory, print the table, write it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--tiny", action="store_true")
-    parser.add_argument("--out", type=Path)
+    parser = options(__doc__)
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.one:
@@ -205,12 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     record = {"benchmark": NAME, "tiny": given.tiny, "machine": machine(),
               "results": growth(TINY_SIZES if given.tiny else SIZES)}
-    print(table(record))
-    out = given.out or (None if given.tiny else RESULTS)
-    if out:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / f"{NAME}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        (out / f"{NAME}.md").write_text(table(record) + "\n", encoding="utf-8")
+    publish(record, table(record), given)
     return 0
 
 

@@ -13,17 +13,14 @@ popcount 1e12 pairs/s; tcrdist by table lookup 2.5e11 pairs/s; index 1e6 sequenc
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks._runner import RESULTS, NotMeasuredError, UnequalError, machine
+from benchmarks._runner import NotMeasuredError, UnequalError, machine, options, publish
 from benchmarks.clones.repertoire import unique_cdr3
 from sclineage import _backend
 from sclineage.kernels import sequences as kernel
@@ -146,20 +143,12 @@ def table(record: Mapping[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, write it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--tiny", action="store_true")
-    parser.add_argument("--out", type=Path)
-    given = parser.parse_args(arguments)
+    given = options(__doc__).parse_args(arguments)
     if not _backend.cuda_available():
         raise NotMeasuredError("no CUDA device: nothing can be measured here")
     record = {"benchmark": NAME, "tiny": given.tiny, "machine": machine(),
               "device": _backend.synchronize(), **measure(TINY_SIZES if given.tiny else SIZES)}
-    print(table(record))
-    out = given.out or (None if given.tiny else RESULTS)
-    if out:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / f"{NAME}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        (out / f"{NAME}.md").write_text(table(record) + "\n", encoding="utf-8")
+    publish(record, table(record), given)
     return 0
 
 

@@ -83,7 +83,7 @@ def test_open_gene_calls_are_resolved():
                              v_call=["TRBV6-5*01", "TCRBV06", "TRBV6-5*00(9),TRBV6-6*00(9)", "TRBV7-2"]))
     chain, chains = identify(table)
     assert chain[0] == chain[1] == chain[2] != chain[3]
-    assert chains.frame["v_gene"].tolist() == ["TRBV6-5", "TRBV7-2"]
+    assert chains.column("v_gene").tolist() == ["TRBV6-5", "TRBV7-2"]
 
 
 def test_alleles_and_callers_make_one_clone():

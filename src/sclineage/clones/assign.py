@@ -13,17 +13,22 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from . import assign_cells as cells_
 from . import rates as rates_
-from .nuclei import Keys, Nuclei, build, first_keys, number, partners, second_anchors, tally
+from .nuclei import Keys, Nuclei, build, first_keys, number, second_anchors
+from .nuclei_cells import bearing as bearing_
 from .observed import Observed
+from .partners import partners as partners_
+from .partners import tally
 from .posterior import NEW, PAIR, SINGLE, Posterior, posterior
 from .rates import Counts, Rates
 
 ROUNDS = 6
 THRESHOLD = 0.95
 DROPOUT_THRESHOLD = 0.99  # of cells without an anchor: a wrong one puts a foreign cell into a clone
-COUNTED = ("assigned", "attached_dropout", "ambient_cleaned", "multichain")
-CLONE_WEIGHT = 50.0  # cells of one clone count at most this much in the capture rates
+STATUSES = np.array(["no_receptor", "doublet", "ambiguous", "attached_dropout", "ambient_cleaned", "multichain",
+                     "assigned"], dtype=object)
+NO_RECEPTOR, AMBIGUOUS, COUNTED = 0, 2, 3  # rows of `STATUSES`; from COUNTED on the cell counts in its clone
 
 
 class Fit(NamedTuple):
@@ -106,104 +111,27 @@ def _at(values: np.ndarray, rows: np.ndarray, missing: float = -1) -> np.ndarray
     return np.append(values, np.array([missing], values.dtype))[rows]
 
 
-def _first_owned(obs: Observed, owner: np.ndarray, locus: int, party: int) -> np.ndarray:
-    """Chain with the most UMIs of a locus that a party owns, per cell; -1 none."""
-    out = np.full(obs.sample.size, -1, np.int64)
-    entries = np.flatnonzero((owner == party) & (obs.locus == locus))[::-1]
-    out[obs.cell[entries]] = obs.chain[entries]
-    return out
-
-
-def _own_keys(obs: Observed, nuclei: Nuclei, post: Posterior, party: int, clone: np.ndarray) -> Keys:
-    """Key of the clone of its own that `party` of each cell's likeliest hypothesis is; anchor -1 without an anchor."""
-    anchor = _first_owned(obs, post.owner, 0, party)
-    anchor = _at(nuclei.canonical, anchor)
-    mate = _first_owned(obs, post.owner, 1, party)
-    here = (clone >= 0) & (_at(nuclei.anchor, clone) == anchor)
-    shared = (anchor >= 0) & (_at(nuclei.owned, anchor) - here > 0)
-    return Keys(np.where(shared & (mate < 0), -1, anchor), np.where(shared, mate, -1))
-
-
 def _next_keys(obs: Observed, nuclei: Nuclei, post: Posterior, clone: np.ndarray) -> tuple[Keys, np.ndarray]:
-    """Keys and own chains for the next round: single cells whose likeliest explanation is likelier than not."""
-    anchor, partner = _own_keys(obs, nuclei, post, 1, clone)
-    single = post.kind == SINGLE
-    anchor[single], partner[single] = nuclei.anchor[post.first[single]], nuclei.partner[post.first[single]]
-    out = ~np.isin(post.kind, (SINGLE, NEW)) | (post.p < 0.5)
-    anchor[out], partner[out] = -1, -1
-    return Keys(anchor, np.where(anchor >= 0, partner, -1)), (post.owner > 0) & (anchor >= 0)[obs.cell]
+    anchor, partner, mine = cells_.next_keys(obs, nuclei, post, clone)
+    return Keys(anchor, partner), mine
 
 
 def _counts(obs: Observed, nuclei: Nuclei, post: Posterior, clone: np.ndarray, mine: np.ndarray, rates: Rates,
             n_samples: int) -> Counts:
     """Expected counts from which the next rates follow."""
-    seen, lost = _captured(obs, nuclei, post, clone, mine, len(rates.capture))
-    has = np.diff(obs.ptr) > 0
-    kept = obs.share * post.own
-    hidden = np.bincount(obs.sample[obs.cell] * 2 + obs.locus, kept, minlength=2 * n_samples).reshape(n_samples, 2)
-    frequency = _at(nuclei.size, post.clone, 0.0)
+    n_strata = len(rates.capture)
+    seen, lost = cells_.captured(obs, nuclei, post, clone, mine, n_strata)
+    own, foreign, hidden, new, none, doublet, apart, pairs, found = cells_.expected(obs, nuclei, post, n_samples,
+                                                                                   n_strata)
     visible = 1 - np.prod(1 - rates_.capture_by_sample(rates, obs), axis=1)
-    exposure = np.bincount(obs.sample, has * (1 - frequency / max(nuclei.total, 1)), minlength=n_samples) * visible
     # droplets without a chain of their own would have shown an ambient chain, too
-    found = np.bincount(obs.sample, has * (1 - post.p_none), minlength=n_samples)
-    lacking = np.bincount(obs.stratum, has * (1 - post.p_none), minlength=rates.none.size) * rates.none
-    droplets = found + lacking.reshape(n_samples, -1).sum(axis=1)
-    return Counts(seen, lost, post.own, 1 - post.own, np.maximum(droplets[:, None] - hidden, 0), post.p_new,
-                  post.p_none, post.p_doublet, exposure, droplets)
-
-
-def _captured(obs: Observed, nuclei: Nuclei, post: Posterior, clone: np.ndarray, mine: np.ndarray,
-              n_strata: int) -> tuple[np.ndarray, np.ndarray]:
-    """Chains seen and lost per stratum and locus, among cells that prove their clone by a chain of the other locus.
-
-    Only chains that other cells show count, so that a clone's evidence does not confirm itself.
-    """
-    single = np.flatnonzero(post.kind == SINGLE)
-    members = np.repeat(single, np.diff(nuclei.ptr)[post.first[single]])
-    start = nuclei.ptr[post.first[single]]
-    count = np.diff(nuclei.ptr)[post.first[single]]
-    row = np.repeat(start - np.concatenate([[0], np.cumsum(count)[:-1]]), count) + np.arange(count.sum())
-    chain, locus = nuclei.chain[row], nuclei.locus[row]
-    n_chains = nuclei.canonical.size
-    owned = (post.owner == 1)
-    codes = np.sort(obs.cell[owned] * n_chains + obs.chain[owned])
-    shows = _isin_sorted(members * n_chains + chain, codes)
-    left = np.sort((obs.cell * n_chains + obs.chain)[mine & (clone[obs.cell] == post.first[obs.cell])])
-    others = nuclei.support[row] - _isin_sorted(members * n_chains + chain, left)
-    lead = _lead(nuclei, row)
-    proof = np.zeros((2, obs.sample.size), bool)
-    for k in range(2):
-        use = shows & (others > 0) & (locus == k)
-        proof[k, members[use]] = True
-    weight = np.minimum(1.0, CLONE_WEIGHT / np.maximum(nuclei.size[post.first[members]], 1))
-    use = lead & (others > 0) & np.where(locus == 0, proof[1, members], proof[0, members])
-    group = obs.stratum[members[use]] * 2 + locus[use]
-    out = [np.bincount(group, weight[use] * (shows[use] == s), minlength=2 * n_strata).reshape(n_strata, 2)
-           for s in (True, False)]
-    return out[0], out[1]
-
-
-def _lead(nuclei: Nuclei, row: np.ndarray) -> np.ndarray:
-    """Whether each known chain is the best supported of its clone and locus."""
-    owner = np.repeat(np.arange(nuclei.size.size), np.diff(nuclei.ptr))
-    order = np.lexsort((nuclei.chain, -nuclei.support, nuclei.locus, owner))
-    first = np.ones(order.size, bool)
-    key = owner[order] * 2 + nuclei.locus[order]
-    first[1:] = key[1:] != key[:-1]
-    lead = np.zeros(order.size, bool)
-    lead[order] = first
-    return lead[row]
-
-
-def _isin_sorted(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    if codes.size == 0:
-        return np.zeros(values.size, bool)
-    at = np.minimum(np.searchsorted(codes, values), codes.size - 1)
-    return codes[at] == values
+    droplets = (found * (1 + rates.none)).reshape(n_samples, -1).sum(axis=1)
+    return Counts(seen, lost, own, foreign, np.maximum(droplets[:, None] - hidden, 0), new, none, doublet,
+                  apart * visible, pairs, droplets)
 
 
 def _calls(obs: Observed, fit: Fit, mixed: np.ndarray, threshold: float) -> tuple[pd.DataFrame, tuple[Keys, Keys]]:
-    """Status and posterior of every cell, and the keys of the clones it names (first and second)."""
+    """Status (row of `STATUSES`) and posterior of every cell, and the keys of the first and second clone it names."""
     post, nuclei = fit.post, fit.nuclei
     first, second = _named(obs, fit, 1), _named(obs, fit, 2)
     n_owned = [np.bincount(obs.cell[(post.owner == 1) & (obs.locus == k)], minlength=obs.sample.size) for k in (0, 1)]
@@ -214,20 +142,18 @@ def _calls(obs: Observed, fit: Fit, mixed: np.ndarray, threshold: float) -> tupl
     doublet = (post.kind == PAIR) & (post.p_doublet > 0.5) & ((first.anchor >= 0) | (second.anchor >= 0))
     second = Keys(*(np.where(doublet, s, -1) for s in second))
     doublet |= mixed & single
-    status = np.select(
-        [np.diff(obs.ptr) == 0, doublet, ~single, n_owned[0] == 0, foreign, np.maximum(*n_owned) > 2],
-        ["no_receptor", "doublet", "ambiguous", "attached_dropout", "ambient_cleaned", "multichain"], "assigned")
+    status = np.select([np.diff(obs.ptr) == 0, doublet, ~single, n_owned[0] == 0, foreign, np.maximum(*n_owned) > 2],
+                       range(6), 6)
     swap = doublet & _weaker_first(obs, post, first)
     first, second = _swapped(first, second, swap)
     guess, p_guess = _guess(nuclei, post, first)
-    unsure = status == "ambiguous"
-    p = np.where(unsure, p_guess, np.where(status == "no_receptor", np.nan,
-                                                np.where(post.kind == PAIR, post.p, post.p_holds)))
+    unsure, nothing = status == AMBIGUOUS, status == NO_RECEPTOR
+    p = np.where(unsure, p_guess, np.where(nothing, np.nan, np.where(post.kind == PAIR, post.p, post.p_holds)))
     second = Keys(*(np.where(unsure, g, s) for g, s in zip(guess, second, strict=True)))
-    first = Keys(*(np.where(unsure | (status == "no_receptor"), -1, f) for f in first))
+    first = Keys(*(np.where(unsure | nothing, -1, f) for f in first))
     anchor = np.zeros(obs.sample.size, bool)
     anchor[obs.cell[(obs.locus == 0) & (post.own >= 0.5)]] = True
-    cells = pd.DataFrame({"posterior": p, "status": status.astype(object), "has_anchor": anchor})
+    cells = pd.DataFrame({"posterior": p, "status": status, "has_anchor": anchor})
     return cells, (first, second)
 
 
@@ -240,7 +166,7 @@ def _telling(obs: Observed, post: Posterior, nuclei: Nuclei) -> np.ndarray:
 def _named(obs: Observed, fit: Fit, party: int) -> Keys:
     """Key of one party of each cell's likeliest hypothesis, anchor -1 where it cannot be named."""
     post, nuclei = fit.post, fit.nuclei
-    anchor, partner = _own_keys(obs, nuclei, post, party, fit.clone)
+    anchor, partner = cells_.own_keys(obs, nuclei, post.owner, party, fit.clone)
     known = post.first if party == 1 else post.second
     has = known >= 0
     anchor[has], partner[has] = nuclei.anchor[known[has]], nuclei.partner[known[has]]
@@ -277,28 +203,26 @@ def _clone_rows(obs: Observed, fit: Fit, cells: pd.DataFrame, named: tuple[Keys,
     both = Keys(*(np.concatenate(pair) for pair in zip(*named, strict=True)))
     clone, anchor, split_by = number(both, n_chains)
     cells = cells.assign(clone=clone[:n], clone_2=clone[n:])
-    counted = np.where(cells["status"].isin(COUNTED), cells["clone"], -1)
+    counted = np.where(cells["status"].to_numpy() >= COUNTED, clone[:n], -1)
     mine = (fit.post.owner == 1) & (counted >= 0)[obs.cell]
-    table = tally(obs, counted, mine, fit.post.own)
-    bearing = np.zeros((anchor.size, 2))
-    shows = [np.isin(np.arange(n), obs.cell[mine & (obs.locus == k)]) for k in (0, 1)]
-    for k in (0, 1):
-        bearing[:, k] = np.bincount(counted[shows[k]], minlength=anchor.size)
+    table = tally(obs, counted, mine, fit.post.own, anchor.size)
+    bearing = bearing_(obs.ptr, obs.locus, counted, mine, anchor.size)
     size = np.bincount(counted[counted >= 0], minlength=anchor.size)
-    paired = np.bincount(counted[shows[0] & shows[1]], minlength=anchor.size)
-    clones = pd.DataFrame({"anchor": anchor, "split_by": split_by, "n_cells": size, "n_paired": paired})
-    clones["n_anchor_cells"] = clones.groupby("anchor")["n_cells"].transform("sum")
-    second = table[(table["locus"] == 0) & (table["chain"] != anchor[table["clone"]])]
-    clones["second_anchor"] = _nth(second[fit.nuclei.canonical[second["chain"]] != second["chain"]], 0, anchor.size)
-    mates = partners(obs, table, bearing)
-    for k in (0, 1):
-        clones[f"partner_{k + 1}"] = _nth(mates, k, anchor.size)
-    return cells, clones
+    clones = pd.DataFrame({"anchor": anchor, "split_by": split_by, "n_cells": size,
+                           "n_paired": bearing[:, 2].astype(np.int64)})
+    clones["n_anchor_cells"] = np.bincount(anchor, size, minlength=1).astype(np.int64)[anchor]
+    second = (table.locus == 0) & (table.chain != anchor[table.clone])
+    second &= fit.nuclei.canonical[table.chain] != table.chain
+    mates = partners_(obs, table, bearing)
+    for name, rows, k in (("second_anchor", np.flatnonzero(second), 0), ("partner_1", mates, 0),
+                          ("partner_2", mates, 1)):
+        clones[name] = _nth(table.clone[rows], table.chain[rows], k, anchor.size)
+    return cells.assign(status=STATUSES[cells["status"].to_numpy()]), clones
 
 
-def _nth(rows: pd.DataFrame, k: int, n_clones: int) -> np.ndarray:
-    """k-th chain of each clone's rows, -1 without."""
+def _nth(clone: np.ndarray, chain: np.ndarray, k: int, n_clones: int) -> np.ndarray:
+    """k-th chain of each clone, -1 without; rows are sorted by clone."""
     out = np.full(n_clones, -1, np.int64)
-    chosen = rows[rows.groupby("clone").cumcount().to_numpy() == k]
-    out[chosen["clone"].to_numpy()] = chosen["chain"].to_numpy()
+    chosen = np.arange(clone.size) - np.searchsorted(clone, clone) == k
+    out[clone[chosen]] = chain[chosen]
     return out

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from .assign import THRESHOLD, Assignment, assign
-from .chains import ChainList
 from .correct import correct
 from .ids import chain_hash
-from .observed import canonical_order, observe
+from .letters import letters
+from .observed import in_canonical_order, observe
 
 HOMOPLASY = 1e-5  # P(two founders drew the same barcode): a library of 1e5 equally common barcodes
 TOGETHER_CELLS, TOGETHER_RARER, TOGETHER_LEAD = 2, 0.5, 0.3
@@ -88,24 +88,22 @@ def barcode_clones(rows: pd.DataFrame, names: np.ndarray, *, patient: str, sampl
     threshold
         Posterior from which a clone is named.
     """
-    rows = _corrected(rows.assign(reads=0, sample=sample[rows["cell"]]), names)
+    rows = _corrected(rows.assign(sample=sample[rows["cell"]]), names)
     sets = barcode_sets(rows["cell"].to_numpy(np.int64), rows["chain"].to_numpy(np.int64), names.size)
     merged = rows.assign(chain=sets[rows["chain"]]).groupby(["cell", "chain"])["umis"].sum().reset_index()
     locus = np.zeros(names.size, np.int64)
-    order = canonical_order(observe(merged, locus, sample))
-    place = np.argsort(order)
-    obs = observe(merged.assign(cell=place[merged["cell"]]), locus, sample[order], chance=(homoplasy, homoplasy))
+    obs, order = in_canonical_order(observe(merged, locus, sample, chance=(homoplasy, homoplasy)), names.size)
     found = assign(obs, n_chains=names.size, n_samples=n_samples, invariant=np.zeros(names.size, bool),
                    partners=False, threshold=threshold)
-    cells = found.cells.iloc[place].reset_index(drop=True)
+    cells = found.cells.iloc[np.argsort(order)].reset_index(drop=True)
     return BarcodeClones(cells[["clone", "clone_2", "posterior", "status"]], _clones(patient, found, rows, sets, names))
 
 
 def _corrected(rows: pd.DataFrame, names: np.ndarray) -> pd.DataFrame:
     if not all(set(name) <= set("ACGT") for name in names):
         return rows
-    frame = pd.DataFrame({"locus": "barcode", "core": names, "v_gene": "", "j_gene": ""})
-    return correct(rows, ChainList(frame))[0]
+    rows, _ = correct(rows, letters(names), np.zeros(names.size, np.int64))
+    return rows.groupby(["cell", "chain"])["umis"].sum().reset_index()
 
 
 def _clones(patient: str, found: Assignment, rows: pd.DataFrame, sets: np.ndarray, names: np.ndarray) -> pd.DataFrame:

@@ -7,15 +7,18 @@ one in the patient. A wildcard junction that finds none names no chain: two of t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from .flat import Words
 from .genes import compatible, is_open
-from .normalise import cores
+from .letters import Letters, cores, letters, matches
 
 MOST_N = 6  # nucleotides; a junction with more wildcards than this says too little to be matched
+GENES = ("locus", "v_gene", "j_gene")  # numbered in the order of the alphabet
 
 
 @dataclass(frozen=True)
@@ -24,15 +27,30 @@ class ChainList:
 
     Attributes
     ----------
-    frame
-        locus, core, junction, junction_aa, v_gene, j_gene, c_gene; one row per chain. `junction` is the longest
-        spelling seen (with anchor codons where any record had them), `c_gene` the commonest call.
+    columns
+        locus, v_gene, j_gene, junction, junction_aa, c_gene of every chain. `junction` is the longest spelling seen
+        (with anchor codons where any record had them), `c_gene` the commonest call.
+    core
+        The junctions without their anchor codons.
+    kind
+        int64 per chain: number of its (locus, V, J), in their order.
     """
 
-    frame: pd.DataFrame
+    columns: dict[str, Words]
+    core: Letters
+    kind: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.frame)
+        return int(self.kind.size)
+
+    def column(self, name: str) -> np.ndarray:
+        """A column as object array of strings."""
+        return self.columns[name].take(np.arange(len(self)))
+
+    def coded(self, name: str, numbers: dict[str, int]) -> np.ndarray:
+        """A column with a number for every string, int64."""
+        column = self.columns[name]
+        return np.array([numbers[text] for text in column.texts], np.int64)[column.codes]
 
 
 def identify(table: pd.DataFrame) -> tuple[np.ndarray, ChainList]:
@@ -50,78 +68,137 @@ def identify(table: pd.DataFrame) -> tuple[np.ndarray, ChainList]:
     chains
         The chain list.
     """
-    keys = pd.DataFrame({"locus": table["locus"].to_numpy(object), "core": cores(table["junction"].to_numpy(object)),
-                         "v_gene": table["v_gene"].to_numpy(object), "j_gene": table["j_gene"].to_numpy(object)})
-    code, unique = _number(keys)
-    target = _resolve(unique)
-    merged = np.where(target >= 0, target, -1)
-    used, dense = np.unique(merged[merged >= 0], return_inverse=True)
-    final = np.full(len(unique), -1, np.int64)
-    final[merged >= 0] = dense
-    chain = final[code] if len(code) else np.zeros(0, np.int64)
-    return chain, ChainList(_describe(table, chain, unique.iloc[used].reset_index(drop=True)))
+    genes = {name: _words(table[name], sort=True) for name in GENES}
+    junction = _words(table["junction"])
+    spelled = cores(letters(junction.texts))
+    rank = spelled.rank()
+    sizes = [genes["locus"].texts.size, int(rank.max(initial=0)) + 1, *(genes[g].texts.size for g in GENES[1:])]
+    parts = (genes["locus"].codes, rank[junction.codes], *(genes[g].codes for g in GENES[1:]))
+    code, unique = pd.factorize(_packed(parts, sizes), sort=True)
+    locus, core, v, j = _unpacked(unique, sizes)
+    of_rank = np.zeros(sizes[1], np.int64)
+    of_rank[rank] = np.arange(rank.size)
+    keys = _Keys(Words(locus, genes["locus"].texts), Words(v, genes["v_gene"].texts), Words(j, genes["j_gene"].texts),
+                 core, spelled.take(of_rank[core]))
+    target = _resolve(keys)
+    used, dense = np.unique(target[target >= 0], return_inverse=True)
+    final = np.full(unique.size, -1, np.int64)
+    final[target >= 0] = dense
+    chain = final[code]
+    return chain, _described(table, chain, junction, keys.take(used))
 
 
-def _number(keys: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
-    """Codes of the distinct rows, numbered in sorted order, and the distinct rows."""
-    code = np.zeros(len(keys), np.int64)
-    for name in keys.columns:
-        part, _ = pd.factorize(keys[name].to_numpy(object), sort=True)
-        code = np.unique(code * (int(part.max(initial=0)) + 1) + part, return_inverse=True)[1].astype(np.int64)
-    _, first = np.unique(code, return_index=True)
-    return code, keys.iloc[first].reset_index(drop=True)
+def _words(column: pd.Series, *, sort: bool = False) -> Words:
+    codes, texts = pd.factorize(column.to_numpy(object), sort=sort)
+    return Words(codes.astype(np.int64), np.asarray(texts, dtype=object))
 
 
-def _resolve(unique: pd.DataFrame) -> np.ndarray:
-    """Row of the chain that each distinct key means: itself, the one full chain it is compatible with, or -1."""
-    target = np.arange(len(unique))
-    n = unique["core"].str.count("N").to_numpy(np.int64) if len(unique) else np.zeros(0, np.int64)
-    open_genes = np.array([is_open(v) or is_open(j) for v, j in zip(unique["v_gene"], unique["j_gene"], strict=True)],
-                          dtype=bool)
-    wild = np.flatnonzero((n > 0) | open_genes)
-    if wild.size == 0:
-        return target
-    full = unique[(n == 0) & ~open_genes]
-    same_core = full.groupby(["locus", "core"], sort=False).indices
-    same_length = full.groupby(["locus", full["core"].str.len()], sort=False).indices
-    rows = full.index.to_numpy()
-    for w in wild:
-        key = unique.iloc[w]
-        group = (same_length.get((key["locus"], len(key["core"])), ()) if n[w]
-                 else same_core.get((key["locus"], key["core"]), ()))
-        fits = [r for r in rows[list(group)] if _means(key, unique.iloc[r])] if n[w] <= MOST_N else []
-        if len(fits) == 1:
-            target[w] = fits[0]
-        elif n[w]:
-            target[w] = -1
-    return target
-
-
-def _means(wild: pd.Series, full: pd.Series) -> bool:
-    return (compatible(wild["v_gene"], full["v_gene"]) and compatible(wild["j_gene"], full["j_gene"])
-            and all(a in ("N", b) for a, b in zip(wild["core"], full["core"], strict=True)))
-
-
-def _describe(table: pd.DataFrame, chain: np.ndarray, unique: pd.DataFrame) -> pd.DataFrame:
-    """Add junction, junction_aa and C gene of each chain from its rows: longest, commonest, first in the alphabet."""
-    out = unique.copy()
-    rows = pd.DataFrame({"chain": chain, "junction": table["junction"].to_numpy(object),
-                         "junction_aa": table["junction_aa"].to_numpy(object),
-                         "c_gene": table["c_gene"].to_numpy(object)})
-    rows = rows[(chain >= 0) & ~rows["junction"].str.contains("N").to_numpy(bool)]
-    rows["length"] = -rows["junction"].str.len()
-    longest = rows.sort_values(["chain", "length", "junction"], kind="stable").drop_duplicates("chain")
-    longest = longest.set_index("chain")
-    index = pd.RangeIndex(len(out))
-    out["junction"] = longest["junction"].reindex(index).fillna(out["core"]).to_numpy(object)
-    out["junction_aa"] = _commonest(rows, "junction_aa").reindex(index).fillna("").to_numpy(object)
-    out["c_gene"] = _commonest(rows, "c_gene").reindex(index).fillna("").to_numpy(object)
+def _packed(parts: Sequence[np.ndarray], sizes: Sequence[int]) -> np.ndarray:
+    """One number for each row of the parts, ordered as the rows are."""
+    out = np.zeros(parts[0].size, np.int64)
+    for part, size in zip(parts, sizes, strict=True):
+        out = out * size + part
     return out
 
 
-def _commonest(rows: pd.DataFrame, name: str) -> pd.Series:
-    """Commonest non-empty value of a column per chain, the first in the alphabet among equals."""
-    known = rows[rows[name] != ""]
-    counts = known.groupby(["chain", name], sort=True).size().rename("n").reset_index()
-    counts = counts.sort_values(["chain", "n", name], ascending=[True, False, True], kind="stable")
-    return counts.drop_duplicates("chain").set_index("chain")[name]
+def _unpacked(code: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
+    out = []
+    for size in reversed(sizes):
+        out.append(code % max(size, 1))
+        code = code // max(size, 1)
+    return out[::-1]
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """Distinct (locus, core, V, J), sorted; `rank` and `letters` are those of the core."""
+
+    locus: Words
+    v_gene: Words
+    j_gene: Words
+    rank: np.ndarray
+    letters: Letters
+
+    def take(self, rows: np.ndarray) -> _Keys:
+        locus, v, j = (Words(w.codes[rows], w.texts) for w in (self.locus, self.v_gene, self.j_gene))
+        return _Keys(locus, v, j, self.rank[rows], self.letters.take(rows))
+
+
+def _resolve(keys: _Keys) -> np.ndarray:
+    """Row of the chain that each distinct key means: itself, the one full chain it is compatible with, or -1."""
+    target, n = np.arange(keys.rank.size), keys.letters.wildcards()
+    open_genes = np.zeros(n.size, bool)
+    for gene in (keys.v_gene, keys.j_gene):
+        open_genes |= np.array([is_open(text) for text in gene.texts], bool)[gene.codes]
+    wild = np.flatnonzero((n > 0) | open_genes)
+    if wild.size == 0:
+        return target
+    full = np.flatnonzero((n == 0) & ~open_genes)
+    same_core = _Groups(full, keys.locus.codes, keys.rank)
+    same_length = _Groups(full, keys.locus.codes, keys.letters.length)
+    for w in wild.tolist():
+        if n[w] > MOST_N:
+            target[w] = -1
+            continue
+        rows = (same_length if n[w] else same_core).like(w)
+        fits = rows[matches(keys.letters.content, keys.letters.start, keys.letters.start[w], keys.letters.length[w],
+                            rows)]
+        fits = [r for r in fits.tolist() if _compatible(keys, w, r)]
+        target[w] = fits[0] if len(fits) == 1 else -1 if n[w] else w
+    return target
+
+
+class _Groups:
+    """Rows by two numbers that they share."""
+
+    def __init__(self, rows: np.ndarray, first: np.ndarray, second: np.ndarray) -> None:
+        self.code = first * (int(second.max(initial=0)) + 1) + second
+        self.rows = rows[np.argsort(self.code[rows], kind="stable")]
+        self.sorted = self.code[self.rows]
+
+    def like(self, row: int) -> np.ndarray:
+        """The rows that share both with `row`."""
+        low, high = (np.searchsorted(self.sorted, self.code[row], side=side) for side in ("left", "right"))
+        return self.rows[low:high]
+
+
+def _compatible(keys: _Keys, a: int, b: int) -> bool:
+    return all(compatible(g.texts[g.codes[a]], g.texts[g.codes[b]]) for g in (keys.v_gene, keys.j_gene))
+
+
+def _described(table: pd.DataFrame, chain: np.ndarray, junction: Words, keys: _Keys) -> ChainList:
+    """Add junction, junction_aa and C gene of each chain from its rows: longest, commonest, first in the alphabet."""
+    n = keys.rank.size
+    spelled = letters(junction.texts)
+    rows = np.flatnonzero((chain >= 0) & (spelled.wildcards() == 0)[junction.codes])
+    longest = _leading(chain[rows], junction.codes[rows], n, junction.texts, spelled.length)
+    without = np.flatnonzero(longest < 0)  # N in the anchor codons of every spelling
+    texts = np.append(junction.texts, np.array([text.decode() for text in keys.letters.take(without).texts()], object))
+    longest[without] = junction.texts.size + np.arange(without.size)
+    columns = {"locus": keys.locus, "v_gene": keys.v_gene, "j_gene": keys.j_gene, "junction": Words(longest, texts)}
+    for name in ("junction_aa", "c_gene"):
+        words = _words(table[name])
+        known = rows[(words.texts != "")[words.codes[rows]]]
+        columns[name] = Words(_leading(chain[known], words.codes[known], n, words.texts), words.texts)
+    sizes = [w.texts.size for w in (keys.locus, keys.v_gene, keys.j_gene)]
+    kind = _packed((keys.locus.codes, keys.v_gene.codes, keys.j_gene.codes), sizes)
+    return ChainList(columns, keys.letters, kind)
+
+
+def _leading(chain: np.ndarray, value: np.ndarray, n_chains: int, texts: np.ndarray,
+             score: np.ndarray | None = None) -> np.ndarray:
+    """Value of each chain with the highest score (default: number of rows), the first in the alphabet among equals.
+
+    int64 (n_chains), -1 for a chain without rows.
+    """
+    out = np.full(n_chains, -1, np.int64)
+    out[chain] = value
+    several = np.zeros(n_chains, bool)  # most chains have one spelling
+    several[chain[out[chain] != value]] = True
+    rows = np.flatnonzero(several[chain])
+    code, n = np.unique(chain[rows] * max(texts.size, 1) + value[rows], return_counts=True)
+    chains, values = code // max(texts.size, 1), code % max(texts.size, 1)
+    alphabet = np.unique(texts[values].astype(str), return_inverse=True)[1]
+    order = np.lexsort((alphabet, -(n if score is None else score[values]), chains))[::-1]
+    out[chains[order]] = values[order]  # the last written is the best
+    return out

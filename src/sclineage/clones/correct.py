@@ -6,35 +6,34 @@ import numpy as np
 import pandas as pd
 from numba import njit
 
-from .chains import ChainList
+from .letters import Letters, differ_by_one
 
 RATIO = 10  # UMIs of a parent over those of its child
 
 
 @njit(cache=True)
-def _parents(letters, starts, umis, ratio, out):  # type: ignore[no-untyped-def]
-    """For every row of each block, the row with the most UMIs at Hamming distance 1 and `ratio` times its UMIs, or -1.
+def _parents(letters, block, ranked, umis, ratio):  # type: ignore[no-untyped-def]
+    """For every word, the word of its block with the most UMIs at Hamming distance 1 and `ratio` times its UMIs, or -1.
 
-    `letters` is (n, L) uint8, `starts` the borders of the blocks (equal locus, V, J and length).
+    `ranked` holds the words by block (equal locus, V, J and length) and falling UMIs; block b begins at ``block[b]``.
     """
-    for b in range(starts.size - 1):
-        for i in range(starts[b], starts[b + 1]):
-            best = -1
-            for j in range(starts[b], starts[b + 1]):
-                if umis[j] < ratio * umis[i] or (best >= 0 and umis[j] <= umis[best]):
-                    continue
-                different = 0
-                for k in range(letters.shape[1]):
-                    different += letters[i, k] != letters[j, k]
-                    if different > 1:
-                        break
-                if different == 1:
-                    best = j
-            out[i] = best
+    content, start, end = letters
+    out = np.full(start.size, -1, np.int64)
+    for b in range(block.size - 1):
+        for at in range(block[b], block[b + 1]):
+            i = ranked[at]
+            for to in range(block[b], at):
+                j = ranked[to]
+                if umis[j] < ratio * umis[i]:
+                    break
+                if differ_by_one(content, start[i], start[j], end[i] - start[i]):
+                    out[i] = j
+                    break
+    return out
 
 
-def correct(rows: pd.DataFrame, chains: ChainList) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Collapse erroneous chains into their parents within each sample.
+def correct(rows: pd.DataFrame, core: Letters, kind: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rename erroneous chains to their parents within each sample.
 
     A child differs from its parent in one nucleotide at equal V, J and length, holds at most a tenth of the parent's
     UMIs in the sample, and is seen only in cells that hold the parent, or with one UMI.
@@ -42,68 +41,61 @@ def correct(rows: pd.DataFrame, chains: ChainList) -> tuple[pd.DataFrame, pd.Dat
     Parameters
     ----------
     rows
-        ``cell, sample, chain, umis, reads`` (int64), one row per chain of a cell. Chains of unknown UMI are kept.
-    chains
-        The patient's chain list.
+        ``cell, sample, chain, umis`` (int64), one row per chain of a cell. Chains of unknown UMI are kept.
+    core, kind
+        Letters of every chain, and the number of its (locus, V, J).
 
     Returns
     -------
     rows
-        With children renamed and equal chains of a cell added up, sorted by (cell, chain).
+        With children renamed; a cell may then hold a chain twice.
     collapsed
         One row per collapse: ``sample, child, parent, umis, n_cells``.
     """
-    found = [_one_sample(part, chains) for _, part in rows.groupby("sample", sort=True)]
-    collapsed = pd.concat(found, ignore_index=True) if found else _none()
-    out = rows.merge(collapsed[["sample", "child", "parent"]], left_on=["sample", "chain"],
-                     right_on=["sample", "child"], how="left")
-    out["chain"] = out["parent"].fillna(out["chain"]).astype(np.int64)
-    out = out.groupby(["cell", "sample", "chain"], sort=True, as_index=False)[["umis", "reads"]].sum()
-    return out, collapsed
+    chain, found = rows["chain"].to_numpy(np.int64).copy(), []
+    sample = rows["sample"].to_numpy(np.int64)
+    for s in np.flatnonzero(np.bincount(sample)):
+        here = np.flatnonzero(sample == s)
+        part = (rows["cell"].to_numpy(np.int64)[here], chain[here], rows["umis"].to_numpy(np.int64)[here])
+        pairs = _one_sample(*part, core, kind)
+        parent = np.arange(kind.size)
+        parent[pairs["child"]] = pairs["parent"]
+        chain[here] = parent[part[1]]
+        found.append(pairs.assign(sample=s)[["sample", *pairs.columns]])
+    return rows.assign(chain=chain), pd.concat(found, ignore_index=True) if found else _none()
 
 
 def _none() -> pd.DataFrame:
     return pd.DataFrame({c: np.zeros(0, np.int64) for c in ("sample", "child", "parent", "umis", "n_cells")})
 
 
-def _one_sample(rows: pd.DataFrame, chains: ChainList) -> pd.DataFrame:
-    totals = rows.groupby("chain", sort=True).agg(umis=("umis", "sum"), most=("umis", "max"), n_cells=("cell", "size"))
-    frame = chains.frame.iloc[totals.index].assign(chain=totals.index, umis=totals["umis"].to_numpy(),
-                                                   n_cells=totals["n_cells"].to_numpy())
-    frame["length"] = frame["core"].str.len()
-    keys = ["locus", "v_gene", "j_gene", "length"]
-    frame = frame[frame.duplicated(keys, keep=False) & (frame["umis"] > 0)]
-    found = []
-    for _, group in frame.groupby("length", sort=True):
-        ordered = group.sort_values([*keys, "chain"], kind="stable")
-        parent = _search(ordered, keys)
-        child = np.flatnonzero(parent >= 0)
-        found.append(pd.DataFrame({"child": ordered["chain"].to_numpy()[child],
-                                   "parent": ordered["chain"].to_numpy()[parent[child]],
-                                   "umis": ordered["umis"].to_numpy()[child],
-                                   "n_cells": ordered["n_cells"].to_numpy()[child]}))
-    pairs = pd.concat(found, ignore_index=True) if found else _none().drop(columns="sample")
-    pairs = _allowed(pairs, rows)
-    pairs.insert(0, "sample", int(rows["sample"].iloc[0]))
-    return pairs
+def _one_sample(cell: np.ndarray, chain: np.ndarray, umis: np.ndarray, core: Letters,
+                kind: np.ndarray) -> pd.DataFrame:
+    total = np.bincount(chain, umis, minlength=kind.size).astype(np.int64)
+    seen = np.flatnonzero(total > 0)
+    block = core.length[seen] * (int(kind.max(initial=0)) + 1) + kind[seen]
+    ranked = np.lexsort((-total[seen], block))
+    borders = np.append(np.flatnonzero(np.diff(block[ranked], prepend=-1)), seen.size)
+    parent = _parents(core.take(seen), borders, ranked, total[seen], RATIO)
+    child = np.flatnonzero(parent >= 0)
+    child = child[np.argsort(block[child], kind="stable")]
+    good = _allowed(cell, chain, umis, seen[child], seen[parent[child]], kind.size)
+    child = child[good]
+    return pd.DataFrame({"child": seen[child], "parent": seen[parent[child]], "umis": total[seen[child]],
+                         "n_cells": np.bincount(chain, minlength=kind.size)[seen[child]]})
 
 
-def _search(ordered: pd.DataFrame, keys: list[str]) -> np.ndarray:
-    letters = np.array([list(c.encode()) for c in ordered["core"]], dtype=np.uint8)
-    first = ~ordered.duplicated(keys).to_numpy(bool)
-    starts = np.append(np.flatnonzero(first), len(ordered)).astype(np.int64)
-    out = np.full(len(ordered), -1, np.int64)
-    _parents(letters, starts, ordered["umis"].to_numpy(np.int64), RATIO, out)
-    return out
-
-
-def _allowed(pairs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep pairs whose child is seen only beside its parent or with one UMI, and whose parent is not a child itself."""
-    if pairs.empty:
-        return pairs
-    seen = rows.merge(pairs[["child", "parent"]], left_on="chain", right_on="child")
-    holders = set(zip(rows["cell"], rows["chain"], strict=True))
-    beside = np.array([(c, p) in holders for c, p in zip(seen["cell"], seen["parent"], strict=True)], dtype=bool)
-    bad = set(seen.loc[~beside & (seen["umis"] > 1).to_numpy(bool), "child"])
-    good = pairs[~pairs["child"].isin(bad)]
-    return good[~good["parent"].isin(set(good["child"]))].reset_index(drop=True)
+def _allowed(cell: np.ndarray, chain: np.ndarray, umis: np.ndarray, child: np.ndarray, parent: np.ndarray,
+             n_chains: int) -> np.ndarray:
+    """Which pairs have a child that is seen only beside its parent or with one UMI, and a parent that is no child."""
+    of, is_parent = np.full(n_chains, -1, np.int64), np.zeros(n_chains, bool)
+    of[child], is_parent[parent] = parent, True
+    holders = is_parent[chain]
+    rows = np.flatnonzero(of[chain] >= 0)
+    beside = np.isin(cell[rows] * n_chains + of[chain[rows]], cell[holders] * n_chains + chain[holders])
+    alone = np.zeros(n_chains, bool)
+    alone[chain[rows[~beside & (umis[rows] > 1)]]] = True
+    good = ~alone[child]
+    erroneous = np.zeros(n_chains, bool)
+    erroneous[child[good]] = True
+    return np.asarray(good & ~erroneous[parent])

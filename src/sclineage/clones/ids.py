@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
+from collections.abc import Iterable
+from hashlib import blake2b
 
 import numpy as np
 import pandas as pd
 
+from .chains import ChainList
+
 LENGTH = 12  # base32 letters, 60 bits: 1e6 clones collide with probability 4e-7
 MAIN_SHARE = 0.75  # of an anchor's cells: the clone that holds them needs no partner in its id
+DIGEST = 20  # bytes
+_LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", np.uint8)
 
 
 def chain_hash(core: str, v_gene: str, j_gene: str) -> str:
@@ -23,17 +27,31 @@ def chain_hash(core: str, v_gene: str, j_gene: str) -> str:
     v_gene, j_gene
         IMGT genes without allele.
     """
-    digest = hashlib.blake2b(f"{core}|{v_gene}|{j_gene}".encode(), digest_size=20).digest()
-    return base64.b32encode(digest).decode().lower()[:LENGTH]
+    return str(_hashes([f"{core}|{v_gene}|{j_gene}".encode()])[0])
 
 
-def _hashes(frame: pd.DataFrame, rows: np.ndarray) -> dict[int, str]:
-    chosen = frame.iloc[np.unique(rows[rows >= 0])]
-    return {int(i): chain_hash(c, v, j) for i, c, v, j in
-            zip(chosen.index, chosen["core"], chosen["v_gene"], chosen["j_gene"], strict=True)}
+def _hashes(spelled: Iterable[bytes]) -> np.ndarray:
+    """First letters of the base32 of the BLAKE2b of every text; object."""
+    digests = np.frombuffer(b"".join([blake2b(text, digest_size=DIGEST).digest() for text in spelled]), np.uint8)
+    head = np.ascontiguousarray(digests.reshape(-1, DIGEST)[:, :8]).view(">u8").astype(np.uint64)
+    letters = _LETTERS[(head >> np.arange(59, 59 - 5 * LENGTH, -5, dtype=np.uint64)) & np.uint64(31)]
+    return letters.view(f"S{LENGTH}").astype(f"U{LENGTH}").astype(object).ravel()
 
 
-def clone_ids(patient: str, clones: pd.DataFrame, chains: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
+def chain_hashes(chains: ChainList, rows: np.ndarray) -> np.ndarray:
+    """`chain_hash` of the chains `rows`; object (C), other chains have none."""
+    out, chosen = np.full(len(chains), None, dtype=object), np.zeros(len(chains), bool)
+    chosen[rows] = True
+    rows = np.flatnonzero(chosen)
+    _, first, kind = np.unique(chains.kind[rows], return_index=True, return_inverse=True)
+    genes = [f"|{v}|{j}".encode() for v, j in
+             zip(*(chains.columns[g].take(rows[first]) for g in ("v_gene", "j_gene")), strict=True)]
+    spelled = zip(chains.core.take(rows).texts(), kind.tolist(), strict=True)
+    out[rows] = _hashes([core + genes[k] for core, k in spelled])
+    return out
+
+
+def clone_ids(patient: str, clones: pd.DataFrame, chains: ChainList) -> tuple[np.ndarray, pd.DataFrame]:
     """Ids of a patient's clones and the aliases under which a smaller or larger data set may know them.
 
     Parameters
@@ -43,7 +61,7 @@ def clone_ids(patient: str, clones: pd.DataFrame, chains: pd.DataFrame) -> tuple
     clones
         `assign.Assignment.clones`.
     chains
-        `chains.ChainList.frame`.
+        The chain list.
 
     Returns
     -------
@@ -53,27 +71,37 @@ def clone_ids(patient: str, clones: pd.DataFrame, chains: pd.DataFrame) -> tuple
     aliases
         ``alias, clone_id, reason`` (second_anchor, split, dual_partner), sorted.
     """
-    split_by, anchor = clones["split_by"].to_numpy(), clones["anchor"].to_numpy()
-    partner = np.where(split_by >= 0, split_by, clones["partner_1"].to_numpy())
+    split_by, anchor, second, one, two = (clones[c].to_numpy(np.int64) for c in
+                                          ("split_by", "anchor", "second_anchor", "partner_1", "partner_2"))
+    partner = np.where(split_by >= 0, split_by, one)
     shared = clones.duplicated("anchor", keep=False).to_numpy()
     main = (split_by < 0) & (clones["n_cells"] >= MAIN_SHARE * clones["n_anchor_cells"]).to_numpy()
-    used = np.concatenate([anchor, partner, *(clones[c].to_numpy() for c in
-                                              ("second_anchor", "partner_1", "partner_2"))])
-    name = _hashes(chains, used)
-    plain = np.array([f"{patient}:{name[a]}" for a in anchor], dtype=object)
     suffixed = (split_by >= 0) | (shared & ~main & (partner >= 0))
-    ids = np.array([f"{p}-{name[b]}" if s else p for p, b, s in zip(plain, partner, suffixed, strict=True)],
-                   dtype=object)
-    return ids, _aliases(patient, clones, ids, plain, suffixed, name)
+    dual = ~suffixed & (two >= 0)
+    name = chain_hashes(chains, np.concatenate([anchor, partner[suffixed], second[second >= 0], one[dual], two[dual]]))
+    plain = np.array([f"{patient}:{h}" for h in name[anchor]], dtype=object)
+    ids = plain.copy()
+    ids[suffixed] = [f"{p}-{h}" for p, h in zip(plain[suffixed], name[partner[suffixed]], strict=True)]
+    rows = [(f"{patient}:{h}", i, "second_anchor") for h, i in
+            zip(name[second[second >= 0]], ids[second >= 0], strict=True)]
+    rows += [(p, i, "split") for p, i in zip(plain[suffixed], ids[suffixed], strict=True)]
+    for mates in (name[one[dual]], name[two[dual]]):
+        rows += [(f"{p}-{h}", i, "dual_partner") for p, h, i in zip(plain[dual], mates, ids[dual], strict=True)]
+    return ids, _aliases(rows, set(ids))
 
 
-def _aliases(patient: str, clones: pd.DataFrame, ids: np.ndarray, plain: np.ndarray, suffixed: np.ndarray,
-             name: dict[int, str]) -> pd.DataFrame:
-    second, one, two = (clones[c].to_numpy(np.int64) for c in ("second_anchor", "partner_1", "partner_2"))
-    rows = [(f"{patient}:{name[second[i]]}", ids[i], "second_anchor") for i in np.flatnonzero(second >= 0)]
-    rows += [(plain[i], ids[i], "split") for i in np.flatnonzero(suffixed)]
-    for i in np.flatnonzero(~suffixed & (two >= 0)):
-        rows += [(f"{plain[i]}-{name[p]}", ids[i], "dual_partner") for p in (one[i], two[i])]
-    taken = set(ids)
-    rows = sorted({r for r in rows if r[0] not in taken})
+def _aliases(rows: list[tuple[str, str, str]], taken: set[str]) -> pd.DataFrame:
+    rows = sorted({row for row in rows if row[0] not in taken})
     return pd.DataFrame(rows, columns=["alias", "clone_id", "reason"], dtype=object)
+
+
+def child_aliases(patient: str, clones: pd.DataFrame, ids: np.ndarray, chains: ChainList,
+                  collapsed: pd.DataFrame) -> pd.DataFrame:
+    """Ids that a collapsed anchor would have had on its own."""
+    of = np.full(len(chains), -1, np.int64)
+    of[clones["anchor"].to_numpy(np.int64)] = np.arange(len(clones))
+    child, clone = collapsed["child"].to_numpy(np.int64), of[collapsed["parent"].to_numpy(np.int64)]
+    child, clone = child[clone >= 0], clone[clone >= 0]
+    name = chain_hashes(chains, child)[child]
+    return _aliases([(f"{patient}:{h}", i, "sequencing_error") for h, i in zip(name, ids[clone], strict=True)],
+                    set(ids))

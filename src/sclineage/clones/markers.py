@@ -37,7 +37,7 @@ def clone_markers(table: pd.DataFrame, clone_id: np.ndarray) -> pd.DataFrame:
     seen = rows.groupby(key).size().rename("n_seen").reset_index()
     found = rows[rows["clone_id"] != ""].groupby(["clone_id", *key]).size().rename("n_cells").reset_index()
     found = found.merge(seen, on=key)
-    size = pd.Series(clone_id).value_counts()
+    size = pd.Series(clone_id if len(found) else []).value_counts()
     found["n_clone"] = size.reindex(found["clone_id"]).to_numpy(np.int64)
     found["n_elsewhere"] = found.pop("n_seen") - found["n_cells"]
     k, n, elsewhere = (found[c].to_numpy(np.float64) for c in ("n_cells", "n_clone", "n_elsewhere"))

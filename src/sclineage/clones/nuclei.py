@@ -10,18 +10,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
-from scipy.special import betaln
 from scipy.stats import binom
 
-from .observed import Observed
+from . import nuclei_cells as cells_
+from .observed import MOST_CHAINS, Observed
+from .partners import SECOND, SURE_P, Table, choose_partners, partners, tally
+from .sorting import by_key
 
-MIN_SHARE = 0.10  # of the clone's cells with a partner chain that must show a partner chain of the clone
-SURE_P = 1e-3  # P(the ambient alone puts a chain into that many cells of the clone)
-SPLIT_PRIOR = 0.01  # prior that two partner sets of one anchor are two clones
 SISTER_PRIOR = 0.005  # share of cells that share the anchor with a clone but are not of it
-SECOND = np.array([0.01, 0.2])  # share of clones with two productive chains: anchor, partner; before the data speak
-DOUBLE = 0.04  # share of cells that are two, where only the order of magnitude matters
 MIN_TOGETHER, MIN_OF_RARER, MIN_OF_COMMONER = 3, 0.30, 0.05  # two anchors of one clone
 
 
@@ -35,7 +31,7 @@ class Nuclei(NamedTuple):
     size
         float64 (K): cells.
     bearing
-        float64 (K, 2): cells that show an anchor, a partner chain.
+        float64 (K, 3): cells that show an anchor, a partner chain, both.
     ptr, chain, locus, support, sure, lift
         CSR (K + 1) over known chains (M): chain, its locus, cells that show it, probability that it is the clone's,
         and its odds of capture over the sample's.
@@ -97,14 +93,10 @@ def second_anchors(obs: Observed, n_chains: int) -> np.ndarray:
     """
     canonical = np.arange(n_chains)
     cell, chain = obs.cell[obs.locus == 0], obs.chain[obs.locus == 0]
-    pairs = pd.DataFrame({"cell": cell, "chain": chain})
-    both = pairs.merge(pairs, on="cell")
-    both = both[both["chain_x"] < both["chain_y"]].groupby(["chain_x", "chain_y"]).size().reset_index(name="n")
-    both = both[both["n"] >= MIN_TOGETHER]
-    if both.empty:
+    a, b, n = _pairs(cell, chain, n_chains)
+    if n.size == 0:
         return canonical
     seen = np.bincount(chain, minlength=n_chains)
-    a, b, n = (both[c].to_numpy() for c in ("chain_x", "chain_y", "n"))
     rare, common = np.where(seen[a] <= seen[b], a, b), np.where(seen[a] <= seen[b], b, a)
     elsewhere = np.maximum(seen[common] - n, 0) / max(obs.sample.size, 1)
     by_chance = binom.sf(n - 1, seen[rare], np.minimum(elsewhere, 0.5))
@@ -119,131 +111,50 @@ def second_anchors(obs: Observed, n_chains: int) -> np.ndarray:
     return canonical
 
 
+def _pairs(cell: np.ndarray, chain: np.ndarray, n_chains: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of anchors (lower, higher) that enough cells show together, sorted, and the number of those cells."""
+    codes = []
+    for lag in range(1, MOST_CHAINS):
+        same = (cell[lag:] == cell[:-lag]) & (chain[lag:] != chain[:-lag])
+        one, other = chain[lag:][same], chain[:-lag][same]
+        codes.append(np.minimum(one, other) * n_chains + np.maximum(one, other))
+    code, n = np.unique(np.concatenate(codes), return_counts=True)
+    code, n = code[n >= MIN_TOGETHER], n[n >= MIN_TOGETHER]
+    return code // n_chains, code % n_chains, n
+
+
 def first_keys(obs: Observed, canonical: np.ndarray) -> tuple[Keys, np.ndarray]:
     """Nucleus of every cell before any posterior: its only anchor, or the one with three times the UMIs of the next.
 
     Returns the keys and, per entry, whether it counts as the cell's own.
     """
-    n = obs.sample.size
-    rows = pd.DataFrame({"cell": obs.cell, "anchor": canonical[obs.chain], "umi": np.maximum(obs.umi, 1)})
-    rows = rows[obs.locus == 0].groupby(["cell", "anchor"], as_index=False)["umi"].max()
-    rows = rows.sort_values(["cell", "umi", "anchor"], ascending=[True, False, True], kind="stable")
-    rank = rows.groupby("cell").cumcount().to_numpy()
-    top, second = rows[rank == 0].set_index("cell"), rows[rank == 1].set_index("cell")["umi"]
-    clear = top["umi"] >= 3 * second.reindex(top.index).fillna(0)
-    anchor = np.full(n, -1, np.int64)
-    anchor[top.index[clear]] = top.loc[clear, "anchor"]
-    cell = obs.cell
-    mine = np.where(obs.locus == 0, canonical[obs.chain] == anchor[cell], True) & (anchor[cell] >= 0)
-    return Keys(anchor, np.full(n, -1, np.int64)), mine
+    anchor = np.empty(obs.sample.size, np.int64)
+    cells_.first_anchors(obs.ptr, obs.chain, obs.locus, obs.umi, canonical, anchor)
+    at = anchor[obs.cell]
+    mine = (at >= 0) & ((obs.locus == 1) | (canonical[obs.chain] == at))
+    return Keys(anchor, np.full(anchor.size, -1, np.int64)), mine
 
 
 def number(keys: Keys, n_chains: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Clones of the keys, sorted: clone of every cell (-1 none), and anchor and partner of every clone."""
-    has = keys.anchor >= 0
-    code = keys.anchor[has] * (n_chains + 1) + keys.partner[has] + 1
-    unique, inverse = np.unique(code, return_inverse=True)
-    clone = np.full(has.size, -1, np.int64)
-    clone[has] = inverse
-    return clone, unique // (n_chains + 1), unique % (n_chains + 1) - 1
+    apart = keys.partner >= 0
+    code, inverse = np.unique(keys.anchor[apart] * n_chains + keys.partner[apart], return_inverse=True)
+    main = np.zeros(n_chains, bool)
+    main[keys.anchor[(keys.anchor >= 0) & ~apart]] = True
+    split = np.bincount(code // max(n_chains, 1), minlength=n_chains)
+    begin = np.cumsum(main + split) - main - split  # an anchor's main clone, then its others
+    others = begin[code // max(n_chains, 1)] + main[code // max(n_chains, 1)] + _rank(code // max(n_chains, 1))
+    clone = np.append(begin, -1)[keys.anchor]
+    clone[apart] = others[inverse]
+    anchor = np.repeat(np.arange(n_chains), main + split)
+    partner = np.full(anchor.size, -1, np.int64)
+    partner[others] = code % max(n_chains, 1)
+    return clone, anchor, partner
 
 
-def tally(obs: Observed, clone: np.ndarray, mine: np.ndarray, own: np.ndarray) -> pd.DataFrame:
-    """Chains by clone: ``clone, chain, locus, support`` (cells), ``umi``, ``sure`` (P(any of them is the clone's))."""
-    cell = obs.cell
-    use = mine & (clone[cell] >= 0)
-    rows = pd.DataFrame({"clone": clone[cell[use]], "chain": obs.chain[use], "locus": obs.locus[use],
-                         "umi": np.maximum(obs.umi[use], 1), "doubt": np.log1p(-np.minimum(own[use], 1 - 1e-9))})
-    out = rows.groupby(["clone", "chain", "locus"], as_index=False).agg(
-        support=("umi", "size"), umi=("umi", "sum"), doubt=("doubt", "sum"))
-    out["sure"] = -np.expm1(out.pop("doubt"))
-    return out
-
-
-def _bearing(obs: Observed, clone: np.ndarray, mine: np.ndarray, n_clones: int) -> np.ndarray:
-    """(K, 2) cells of each clone with an own anchor and with an own partner chain."""
-    out = np.zeros((n_clones, 2))
-    cell = obs.cell
-    for locus in range(2):
-        has = np.unique(cell[mine & (obs.locus == locus)])
-        has = has[clone[has] >= 0]
-        out[:, locus] = np.bincount(clone[has], minlength=n_clones)
-    return out
-
-
-def partners(obs: Observed, table: pd.DataFrame, bearing: np.ndarray) -> pd.DataFrame:
-    """Rows of `tally` that are candidates for partner chains of their clone, best first within each clone.
-
-    A partner needs two cells and a tenth of the clone's cells with a partner, more than the ambient puts there; in
-    clones with at most two such cells the only evidence counts.
-    """
-    rows = table[table["locus"] == 1].copy()
-    seen = np.bincount(obs.chain, minlength=int(obs.chain.max(initial=0)) + 1)
-    most = rows.groupby("chain")["support"].transform("max")
-    n = bearing[rows["clone"].to_numpy(), 1]
-    support = rows["support"].to_numpy()
-    elsewhere = np.maximum(seen[rows["chain"].to_numpy()] - most.to_numpy(), 0) / max(obs.sample.size, 1)
-    ambient = (support < most) & (binom.sf(support - 1, n, np.minimum(elsewhere, 1)) >= SURE_P)
-    good = (support >= 2) & (support >= MIN_SHARE * n) & ~ambient
-    rows = rows[good | (n <= 2)]
-    order = ["clone", "support", "umi", "chain"]
-    return rows.sort_values(order, ascending=[True, False, False, True], kind="stable")
-
-
-def choose_partners(obs: Observed, clone: np.ndarray, mine: np.ndarray, rows: pd.DataFrame, n_cells: np.ndarray,
-                    capture: float) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split candidate partners into those of the clone (at most two) and those that are another clone's.
-
-    Returns the kept rows and the rows (``clone, chain``) whose cells make a clone of their own.
-    """
-    first = ~rows.duplicated("clone").to_numpy(bool)
-    lead = rows[first].set_index("clone")["chain"]
-    others = rows[~first]
-    both = _together(obs, clone, mine, others, lead)
-    support = rows[first].set_index("clone")["support"].reindex(others["clone"]).to_numpy(np.float64)
-    n = others["support"].to_numpy(np.float64)
-    dual = log_odds_dual(support - both, n - both, both, n_cells[others["clone"].to_numpy()], capture) >= 0
-    mates = others[dual]
-    mates = mates[~mates.duplicated("clone").to_numpy(bool)]
-    kept = pd.concat([rows[first], mates]).sort_values(["clone", "chain"], kind="stable")
-    return kept, others[~dual & (n >= 2)]
-
-
-def _together(obs: Observed, clone: np.ndarray, mine: np.ndarray, others: pd.DataFrame,
-              lead: pd.Series) -> np.ndarray:
-    """Cells of each row's clone that show both its chain and the clone's best partner."""
-    cell = obs.cell
-    use = mine & (obs.locus == 1) & np.isin(clone[cell], others["clone"].to_numpy())
-    entries = pd.DataFrame({"cell": cell[use], "clone": clone[cell[use]], "chain": obs.chain[use]})
-    leads = entries.loc[entries["chain"].to_numpy() == lead.reindex(entries["clone"]).to_numpy(), "cell"].to_numpy()
-    entries = entries[np.isin(entries["cell"].to_numpy(), leads)]
-    counts = entries.groupby(["clone", "chain"]).size().reset_index(name="both")
-    return others.merge(counts, on=["clone", "chain"], how="left")["both"].fillna(0).to_numpy(np.float64)
-
-
-def log_odds_dual(only_a: np.ndarray, only_b: np.ndarray, both: np.ndarray, n: np.ndarray,
-                  capture: float) -> np.ndarray:
-    """Log odds that two partner chains of one anchor are one clone's two chains, against two clones.
-
-    Parameters
-    ----------
-    only_a, only_b, both
-        Cells that show the first, the second, both.
-    n
-        Cells of the anchor.
-    capture
-        P(a chain is seen); the capture of each chain is beta distributed around it.
-    """
-    alpha, beta = 4 * capture, 4 * (1 - capture)
-    n = np.maximum(n, only_a + only_b + both)
-
-    def captured(k: np.ndarray) -> np.ndarray:
-        return betaln(alpha + k, beta + n - k) - betaln(alpha, beta)
-
-    dual = np.log(SECOND[1]) + captured(only_a + both) + captured(only_b + both)
-    shares = betaln(only_a + both / 2 + 1, only_b + both / 2 + 1)
-    two = np.log(SPLIT_PRIOR) + shares + captured(only_a + only_b + both) + both * np.log(DOUBLE)
-    return dual - two
+def _rank(group: np.ndarray) -> np.ndarray:
+    """Position of every row among the rows of its group; groups are sorted."""
+    return np.arange(group.size) - np.searchsorted(group, group)
 
 
 def build(obs: Observed, keys: Keys, mine: np.ndarray, own: np.ndarray, canonical: np.ndarray, capture: np.ndarray,
@@ -271,70 +182,89 @@ def build(obs: Observed, keys: Keys, mine: np.ndarray, own: np.ndarray, canonica
     -------
     The nuclei, the keys with split clones told apart, and the clone of every cell (-1 none).
     """
-    n_chains = canonical.size
+    found = _known(obs, keys, mine, own, canonical.size, float(capture[1]))
+    if found.split.size:
+        keys = _apart(obs, keys, mine, found)
+        found = _known(obs, keys, mine, own, canonical.size, float(capture[1]))
+    return _assemble(obs, mine, found, canonical, capture, invariant, n_samples), keys, found.clone
+
+
+class _Known(NamedTuple):
+    """Numbered clones and what is known of them; `kept` and `split` are rows of `table`."""
+
+    clone: np.ndarray
+    anchor: np.ndarray
+    partner: np.ndarray
+    size: np.ndarray
+    bearing: np.ndarray
+    table: Table
+    kept: np.ndarray
+    split: np.ndarray
+
+
+def _known(obs: Observed, keys: Keys, mine: np.ndarray, own: np.ndarray, n_chains: int, capture: float) -> _Known:
     clone, anchor, partner = number(keys, n_chains)
-    table, bearing = tally(obs, clone, mine, own), _bearing(obs, clone, mine, anchor.size)
+    table = tally(obs, clone, mine, own, anchor.size)
+    bearing = cells_.bearing(obs.ptr, obs.locus, clone, mine, anchor.size)
     size = np.bincount(clone[clone >= 0], minlength=anchor.size).astype(np.float64)
-    rows = partners(obs, table, bearing)
-    kept, split = choose_partners(obs, clone, mine, rows, size, float(capture[1]))
-    if len(split):
-        keys = _apart(obs, keys, clone, mine, kept, split)
-        clone, anchor, partner = number(keys, n_chains)
-        table, bearing = tally(obs, clone, mine, own), _bearing(obs, clone, mine, anchor.size)
-        size = np.bincount(clone[clone >= 0], minlength=anchor.size).astype(np.float64)
-        rows = partners(obs, table, bearing)
-        kept, _ = choose_partners(obs, clone, mine, rows, size, float(capture[1]))
-    known = pd.concat([table[table["locus"] == 0], kept]).sort_values(["clone", "locus", "chain"], kind="stable")
-    about = (clone, anchor, partner, size, bearing, known)
-    return _assemble(obs, mine, about, canonical, capture, invariant, n_samples), keys, clone
+    kept, split = choose_partners(obs, clone, mine, table, partners(obs, table, bearing), size, capture)
+    return _Known(clone, anchor, partner, size, bearing, table, kept, split)
 
 
-def _apart(obs: Observed, keys: Keys, clone: np.ndarray, mine: np.ndarray, kept: pd.DataFrame,
-           split: pd.DataFrame) -> Keys:
+def _apart(obs: Observed, keys: Keys, mine: np.ndarray, found: _Known) -> Keys:
     """Give the cells with a split partner chain, and none of the main clone's, a key of their own."""
-    cell, use = obs.cell, mine & (obs.locus == 1)
-    entries = pd.DataFrame({"cell": cell[use], "clone": clone[cell[use]], "chain": obs.chain[use]})
-    main = entries.merge(kept[["clone", "chain"]], on=["clone", "chain"])["cell"].to_numpy()
-    moved = entries.merge(split[["clone", "chain"]], on=["clone", "chain"])
-    moved = moved[~moved["cell"].isin(main)].drop_duplicates("cell")
+    concerned = np.zeros(found.anchor.size, bool)
+    concerned[found.table.clone[found.split]] = True
+    rows = np.sort(np.concatenate([found.kept[concerned[found.table.clone[found.kept]]], found.split]))
     partner = keys.partner.copy()
-    partner[moved["cell"].to_numpy()] = moved["chain"].to_numpy()
+    cells_.split_partners(obs.ptr, obs.chain, obs.locus, found.clone, mine,
+                          np.searchsorted(found.table.clone[rows], np.arange(concerned.size + 1)),
+                          found.table.chain[rows], np.isin(rows, found.split), partner)
     return Keys(keys.anchor, partner)
 
 
-def _assemble(obs: Observed, mine: np.ndarray, about: tuple, canonical: np.ndarray,  # type: ignore[type-arg]
-              capture: np.ndarray, invariant: np.ndarray, n_samples: int) -> Nuclei:
-    clone, anchor, partner, size, bearing, known = about
+def _assemble(obs: Observed, mine: np.ndarray, found: _Known, canonical: np.ndarray, capture: np.ndarray,
+              invariant: np.ndarray, n_samples: int) -> Nuclei:
+    clone, anchor, partner, size, bearing, table, kept, _ = found
     n_chains, n_clones = canonical.size, anchor.size
-    k, chain, locus = (known[c].to_numpy(np.int64) for c in ("clone", "chain", "locus"))
-    support = known["support"].to_numpy(np.float64)
+    known = table.locus == 0
+    known[kept] = True
+    k, chain, locus, support = (x[known] for x in (table.clone, table.chain, table.locus, table.support))
     has = clone >= 0
     sample_key, sample_count = np.unique(clone[has] * n_samples + obs.sample[has], return_counts=True)
-    leads = ~invariant[chain]
-    order = np.lexsort((-size[k[leads]], chain[leads]))
     anchored = np.bincount(anchor, size, minlength=n_chains) if n_clones else np.zeros(n_chains)
+    of_clone, of_ptr = _leads(k, chain, size, ~invariant[chain], n_chains)
 
     def per_chain(chains: np.ndarray) -> np.ndarray:
         return np.bincount(chains, minlength=n_chains).astype(np.float64)
 
     return Nuclei(
         anchor=anchor, partner=partner, size=size, bearing=bearing, ptr=_ptr(k, n_clones), chain=chain, locus=locus,
-        support=support, sure=known["sure"].to_numpy(np.float64),
-        lift=_lift(support, size[k], locus, bearing[k], capture), sample_key=sample_key,
-        sample_count=sample_count.astype(np.float64), of_ptr=_ptr(chain[leads], n_chains), of_clone=k[leads][order],
+        support=support, sure=table.sure[known], lift=_lift(support, size[k], locus, bearing[k], capture),
+        sample_key=sample_key, sample_count=sample_count.astype(np.float64), of_ptr=of_ptr, of_clone=of_clone,
         listed=np.bincount(chain[support >= 2], minlength=n_chains),
         chance=_chance(chain, locus, n_clones, invariant, obs), canonical=canonical,
         sister=_sister(anchor, partner, size, anchored, n_chains), seen=per_chain(obs.chain),
-        owned=per_chain(obs.chain[mine & has[obs.cell]]), second=_second(known, bearing), total=float(has.sum()))
+        owned=per_chain(obs.chain[mine & has[obs.cell]]), second=_second(k, locus, bearing), total=float(has.sum()))
 
 
-def _second(known: pd.DataFrame, bearing: np.ndarray) -> np.ndarray:
+def _leads(clone: np.ndarray, chain: np.ndarray, size: np.ndarray, leads: np.ndarray,
+           n_chains: int) -> tuple[np.ndarray, np.ndarray]:
+    """Clones that each chain leads to, the largest first, and the pointer over chains."""
+    rows, ptr = by_key(chain, n_chains, np.flatnonzero(leads))
+    several = np.flatnonzero((np.diff(ptr) > 1)[chain[rows]])
+    chosen = rows[several]
+    rows[several] = chosen[np.lexsort((-size[clone[chosen]], chain[chosen]))]
+    return clone[rows], ptr
+
+
+def _second(clone: np.ndarray, locus: np.ndarray, bearing: np.ndarray) -> np.ndarray:
     """Share of clones with two chains of a locus, from clones large enough to show both, shrunk with 50 clones."""
     out = SECOND.copy()
-    for locus in range(2):
-        large = np.flatnonzero(bearing[:, locus] >= 4)
-        chains = np.bincount(known.loc[known["locus"] == locus, "clone"], minlength=len(bearing))
-        out[locus] = ((chains[large] >= 2).sum() + 50 * SECOND[locus]) / (large.size + 50)
+    for k in range(2):
+        large = np.flatnonzero(bearing[:, k] >= 4)
+        chains = np.bincount(clone[locus == k], minlength=len(bearing))
+        out[k] = ((chains[large] >= 2).sum() + 50 * SECOND[k]) / (large.size + 50)
     return out
 
 

@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numba import njit
+
+from .sorting import by_key, ranks
 
 MOST_CHAINS = 6  # per cell; the rest (fewest UMIs) is left out
 # lowest UMI count of each class; class 0 is "UMIs unknown"
@@ -40,6 +43,10 @@ class Observed(NamedTuple):
         `N_GROUPS` + group (unknown, T cell, other, myeloid or B cell by expression).
     chance
         float64 (2): P(a new founder has a given chain) by locus.
+    cell
+        int64: cell of every entry.
+    by_chain
+        int64: entries sorted by (locus, chain).
     """
 
     ptr: np.ndarray
@@ -51,11 +58,8 @@ class Observed(NamedTuple):
     sample: np.ndarray
     stratum: np.ndarray
     chance: np.ndarray
-
-    @property
-    def cell(self) -> np.ndarray:
-        """Cell of every entry."""
-        return np.repeat(np.arange(self.sample.size), np.diff(self.ptr))
+    cell: np.ndarray
+    by_chain: np.ndarray
 
 
 def observe(rows: pd.DataFrame, locus: np.ndarray, sample: np.ndarray, group: np.ndarray | None = None, *,
@@ -65,7 +69,7 @@ def observe(rows: pd.DataFrame, locus: np.ndarray, sample: np.ndarray, group: np
     Parameters
     ----------
     rows
-        ``cell, chain, umis`` (int64), one row per chain of a cell; only chains of the two loci at work.
+        ``cell, chain, umis`` (int64); only chains of the two loci at work. UMIs of equal chains of a cell add up.
     locus
         int64 per chain of the chain list: 0 anchor, 1 partner.
     sample
@@ -78,24 +82,71 @@ def observe(rows: pd.DataFrame, locus: np.ndarray, sample: np.ndarray, group: np
     chance
         P(a new rearrangement equals a given chain), by locus.
     """
-    rows = rows.sort_values(["cell", "umis", "chain"], ascending=[True, False, True], kind="stable")
-    rows = rows[rows.groupby("cell", sort=False).cumcount() < MOST_CHAINS]
-    cell, chain, umi = (rows[c].to_numpy(np.int64) for c in ("cell", "chain", "umis"))
-    ptr = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=sample.size))]).astype(np.int64)
+    ptr, chain, umi = _arranged(tuple(rows[c].to_numpy(np.int64) for c in ("cell", "chain", "umis")), sample.size)
+    cell = np.repeat(np.arange(sample.size), np.diff(ptr))
     where = locus[chain] if chain.size else np.zeros(0, np.int64)
     share = np.zeros(0)
     if chain.size:
         share = _shares(chain, where, np.maximum(umi, 1), sample[cell], unseen, np.array(chance))
     return Observed(ptr, chain, where, umi, np.searchsorted(UMI_CLASSES, umi, side="right") - 1, share,
-                    sample.astype(np.int64), sample * N_GROUPS + (0 if group is None else group), np.array(chance))
+                    sample.astype(np.int64), sample * N_GROUPS + (0 if group is None else group), np.array(chance),
+                    cell, _by_chain(chain, where, locus.size))
 
 
-def canonical_order(obs: Observed) -> np.ndarray:
-    """Order of the cells by what they show, so that sums over cells do not depend on the order they came in."""
-    shown = np.full((obs.sample.size, 2 * MOST_CHAINS), -1, np.int64)
-    rank = np.arange(obs.chain.size) - obs.ptr[obs.cell]
-    shown[obs.cell, 2 * rank], shown[obs.cell, 2 * rank + 1] = obs.chain, obs.umi
-    return np.lexsort((*shown.T[::-1], obs.stratum))
+@njit(cache=True)
+def _arranged(rows, n):  # type: ignore[no-untyped-def]
+    """Pointer, chains and UMIs of the entries by cell, then falling UMIs, then chain; the first MOST_CHAINS of each.
+
+    Rows of a cell that show one chain are one entry.
+    """
+    cell, chain, umi = rows
+    order, start = by_key(cell, n, np.arange(cell.size))
+    ptr, chains, umis, end = np.zeros(n + 1, np.int64), np.empty(cell.size, np.int64), np.empty(cell.size, np.int64), 0
+    for i in range(n):
+        begin = ptr[i]
+        end = begin
+        for row in order[start[i]:start[i + 1]]:
+            at = begin
+            while at < end and chains[at] != chain[row]:
+                at += 1
+            umis[at] = umi[row] + (umis[at] if at < end else 0)
+            chains[at] = chain[row]
+            end = max(end, at + 1)
+        for last in range(begin + 1, end):  # insertion sort: a cell has few chains
+            at, c, u = last, chains[last], umis[last]
+            while at > begin and (u > umis[at - 1] or (u == umis[at - 1] and c < chains[at - 1])):
+                chains[at], umis[at] = chains[at - 1], umis[at - 1]
+                at -= 1
+            chains[at], umis[at] = c, u
+        ptr[i + 1] = min(end, begin + MOST_CHAINS)
+    return ptr, chains[:ptr[n]].copy(), umis[:ptr[n]].copy()
+
+
+def _by_chain(chain: np.ndarray, locus: np.ndarray, n_chains: int) -> np.ndarray:
+    return np.asarray(by_key(locus * n_chains + chain, 2 * n_chains, np.arange(chain.size))[0])
+
+
+def in_canonical_order(obs: Observed, n_chains: int) -> tuple[Observed, np.ndarray]:
+    """The cells sorted by what they show, so that sums over cells do not depend on the order they came in.
+
+    Returns the sorted cells and, for each, its former row.
+    """
+    ptr, sequence = obs.ptr, (np.append(obs.chain, -1) + 1, np.append(obs.umi, -1) + 1)
+
+    def part(rows: np.ndarray, k: int) -> np.ndarray:
+        if k == 0:
+            return obs.stratum[rows] + 1
+        entry = ptr[rows] + (k - 1) // 2
+        return sequence[(k - 1) % 2][np.where(entry < ptr[rows + 1], entry, -1)]
+
+    order = np.argsort(ranks(obs.sample.size, part), kind="stable")
+    count = np.diff(ptr)[order]
+    moved = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+    cell = np.repeat(np.arange(order.size), count)
+    entry = ptr[order][cell] - moved[cell] + np.arange(cell.size)
+    chain, locus, umi, umi_class, share = (values[entry] for values in obs[1:6])
+    return Observed(moved, chain, locus, umi, umi_class, share, obs.sample[order], obs.stratum[order], obs.chance,
+                    cell, _by_chain(chain, locus, n_chains)), order
 
 
 def _shares(chain: np.ndarray, locus: np.ndarray, umi: np.ndarray, sample: np.ndarray, unseen: float,
@@ -123,5 +174,5 @@ def _singletons(chain: np.ndarray, locus: np.ndarray) -> np.ndarray:
 
 
 def _others(key: np.ndarray, umi: np.ndarray) -> np.ndarray:
-    _, code = np.unique(key, return_inverse=True)
-    return np.bincount(code, umi)[code] - umi
+    code, _ = pd.factorize(key)
+    return np.asarray(np.bincount(code, umi)[code] - umi)

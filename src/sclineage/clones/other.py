@@ -17,14 +17,14 @@ KINDS = {"alpha_beta": ("TRA", "TRB"), "gamma_delta": ("TRG", "TRD"), "B_cell": 
 _B = KINDS["B_cell"]
 
 
-def receptor_kind(table: pd.DataFrame, n_cells: int) -> np.ndarray:
-    """Kinds of productive chains that each cell shows, joined by ``+`` (``alpha_beta+B_cell``), ``""`` without any."""
-    productive, bits = table[table["productive"].to_numpy(bool)], np.zeros((len(KINDS), n_cells), bool)
-    codes, names = pd.factorize(productive["locus"].to_numpy(object))
-    cell = productive["cell"].to_numpy(np.int64)
+def kinds_shown(table: pd.DataFrame, n_cells: int) -> np.ndarray:
+    """Kinds of productive chains that each cell shows: bool (kinds, n)."""
+    bits = np.zeros((len(KINDS), n_cells), bool)
+    codes, names = pd.factorize(table["locus"].to_numpy(object))
+    productive, cell = table["productive"].to_numpy(bool), table["cell"].to_numpy(np.int64)
     for row, loci in enumerate(KINDS.values()):
-        bits[row, cell[np.isin(names, loci)[codes]]] = True
-    return kind_names(bits)
+        bits[row, cell[productive & np.isin(names, loci)[codes]]] = True
+    return bits
 
 
 def kind_names(bits: np.ndarray) -> np.ndarray:
@@ -34,7 +34,7 @@ def kind_names(bits: np.ndarray) -> np.ndarray:
     return np.array(names, dtype=object)[(bits * (1 << np.arange(len(KINDS)))[:, None]).sum(axis=0)]
 
 
-def beside_b_cell(table: pd.DataFrame, sample: np.ndarray, doublet: np.ndarray) -> np.ndarray:
+def beside_b_cell(table: pd.DataFrame, shown: np.ndarray, sample: np.ndarray, doublet: np.ndarray) -> np.ndarray:
     """P(a cell with a T-cell receptor is also a B cell), from its immunoglobulin chains. float64 per cell.
 
     Immunoglobulin chains of a T cell are ambient or those of a B cell in the same droplet. The rate of ambient ones
@@ -45,13 +45,14 @@ def beside_b_cell(table: pd.DataFrame, sample: np.ndarray, doublet: np.ndarray) 
     ----------
     table
         Chain table.
+    shown
+        `kinds_shown` of it.
     sample
         Sample per cell.
     doublet
         Doublet share per sample.
     """
-    kind = receptor_kind(table, sample.size)
-    t_cell, b_only = np.char.find(kind.astype(str), "alpha_beta") >= 0, kind == "B_cell"
+    t_cell, b_only = shown[0], shown[2] & ~shown[0] & ~shown[1]
     rows = table[table["productive"].to_numpy(bool) & table["locus"].isin(_B).to_numpy()]
     rows = rows.sort_values(["cell", "umis"], kind="stable")
     cell, umi = rows["cell"].to_numpy(np.int64), np.maximum(rows["umis"].to_numpy(np.int64), 1)

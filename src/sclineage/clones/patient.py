@@ -10,10 +10,11 @@ import pandas as pd
 from .assign import THRESHOLD, Assignment, assign
 from .chains import ChainList, identify
 from .correct import correct
-from .ids import clone_ids
+from .flat import Words
+from .ids import child_aliases, clone_ids
 from .markers import clone_markers
-from .observed import canonical_order, observe
-from .other import beside_b_cell, receptor_kind
+from .observed import Observed, in_canonical_order, observe
+from .other import beside_b_cell, kind_names, kinds_shown
 from .rates import capture_by_sample
 
 ANCHOR, PARTNER = "TRB", "TRA"
@@ -69,29 +70,25 @@ def patient_clones(table: pd.DataFrame, *, patient: str, sample: np.ndarray, n_s
     threshold
         Posterior from which a clone is named.
     """
-    use = table["productive"].to_numpy(bool) & table["locus"].isin([ANCHOR, PARTNER]).to_numpy()
-    chain, chains = identify(table[use].reset_index(drop=True))
-    rows = table.loc[use, ["cell", "umis", "reads"]].assign(chain=chain, sample=sample[table.loc[use, "cell"]])
-    rows = rows[rows["chain"] >= 0]
-    rows, collapsed = correct(rows, chains)
-    locus = (chains.frame["locus"] == PARTNER).to_numpy(np.int64)
-    group = np.zeros(sample.size, np.int64) if group is None else group
-    order = canonical_order(observe(rows, locus, sample, group))
-    place = np.argsort(order)
-    obs = observe(rows.assign(cell=place[rows["cell"]]), locus, sample[order], group[order])
+    use = np.flatnonzero(table["productive"].to_numpy(bool) & table["locus"].isin([ANCHOR, PARTNER]).to_numpy())
+    chain, chains = identify(table if use.size == len(table) else table.iloc[use])
+    cell = table["cell"].to_numpy(np.int64)[use]
+    rows = pd.DataFrame({"cell": cell, "chain": chain, "umis": table["umis"].to_numpy(np.int64)[use],
+                         "sample": sample[cell]})[chain >= 0]
+    rows, collapsed = correct(rows, chains.core, chains.kind)
+    locus = chains.coded("locus", {ANCHOR: 0, PARTNER: 1})
+    obs, order = in_canonical_order(observe(rows, locus, sample, group), len(chains))
+    shown = kinds_shown(table, sample.size)
 
     def beside(doublet: np.ndarray) -> np.ndarray:
-        return beside_b_cell(table, sample, doublet)[order]
+        return beside_b_cell(table, shown, sample, doublet)[order]
 
     found = assign(obs, n_chains=len(chains), n_samples=n_samples, invariant=invariant(chains), other_cell=beside,
                    threshold=threshold)
-    ids, aliases = clone_ids(patient, found.clones, chains.frame)
-    cells = _cell_columns(found, ids).iloc[place].reset_index(drop=True)
-    kind = receptor_kind(table, sample.size)
-    return PatientClones(cells.assign(receptor_kind=kind), _receptors(patient, found, ids, chains),
-                         _rates(found, obs.sample, np.diff(obs.ptr) > 0, obs, n_samples),
-                         pd.concat([aliases, _child_aliases(patient, found, ids, chains, collapsed)],
-                                   ignore_index=True),
+    ids, aliases = clone_ids(patient, found.clones, chains)
+    cells = _cell_columns(found, ids, np.argsort(order)).assign(receptor_kind=kind_names(shown))
+    aliases = pd.concat([aliases, child_aliases(patient, found.clones, ids, chains, collapsed)], ignore_index=True)
+    return PatientClones(cells, _receptors(patient, found, ids, chains), _rates(found, obs, n_samples), aliases,
                          _corrected(collapsed, chains), clone_markers(table, _members(cells)))
 
 
@@ -105,28 +102,35 @@ def invariant(chains: ChainList) -> np.ndarray:
 
     MAIT: TRAV1-2 with TRAJ33, TRAJ12 or TRAJ20; iNKT: TRAV10 with TRAJ18.
     """
-    v, j = chains.frame["v_gene"], chains.frame["j_gene"]
-    mait = (v == "TRAV1-2") & j.isin(_MAIT_J)
-    return np.asarray((chains.frame["locus"] == PARTNER) & (mait | ((v == "TRAV10") & (j == "TRAJ18"))), dtype=bool)
+    v, j = chains.columns["v_gene"], chains.columns["j_gene"]
+
+    def named(column: Words, *genes: str) -> np.ndarray:
+        return np.isin(column.texts, genes)[column.codes]
+
+    return np.asarray((named(v, "TRAV1-2") & named(j, *_MAIT_J)) | (named(v, "TRAV10") & named(j, "TRAJ18")))
 
 
-def _cell_columns(found: Assignment, ids: np.ndarray) -> pd.DataFrame:
-    names = np.append(ids, "")
-    return pd.DataFrame({"clone_id": names[found.cells["clone"]], "clone_posterior": found.cells["posterior"],
-                         "clone_status": found.cells["status"], "clone_id_2": names[found.cells["clone_2"]],
-                         "has_trb": found.cells["has_anchor"]})
+def _cell_columns(found: Assignment, ids: np.ndarray, place: np.ndarray) -> pd.DataFrame:
+    """Columns of the cells in their own order: cell i is row ``place[i]`` of `found`."""
+    names, cells = np.append(ids, ""), {name: found.cells[name].to_numpy()[place] for name in found.cells}
+    return pd.DataFrame({"clone_id": names[cells["clone"]], "clone_posterior": cells["posterior"],
+                         "clone_status": cells["status"], "clone_id_2": names[cells["clone_2"]],
+                         "has_trb": cells["has_anchor"]})
 
 
 def _receptors(patient: str, found: Assignment, ids: np.ndarray, chains: ChainList) -> pd.DataFrame:
-    clones, frame = found.clones, chains.frame
+    clones = found.clones
 
     def text(column: str, rows: np.ndarray) -> np.ndarray:
-        return np.append(frame[column].to_numpy(object), "")[rows]
+        return chains.columns[column].take(rows)
 
     anchor = clones["anchor"].to_numpy()
     one, two = clones["partner_1"].to_numpy(), clones["partner_2"].to_numpy()
-    mates = {column: [";".join(x for x in pair if x) for pair in zip(text(column, one), text(column, two), strict=True)]
-             for column in ("junction", "v_gene", "j_gene")}
+    mates = {column: text(column, one) for column in ("junction", "v_gene", "j_gene")}
+    dual = np.flatnonzero(two >= 0)
+    for column, texts in mates.items():
+        texts[dual] = [";".join(filter(None, pair)) for pair in
+                       zip(texts[dual], text(column, two[dual]), strict=True)]
     return _one_row_per_id(pd.DataFrame({
         "patient": patient, "clone_id": ids, "trb_junction": text("junction", anchor),
         "trb_junction_aa": text("junction_aa", anchor), "trb_v": text("v_gene", anchor),
@@ -137,14 +141,16 @@ def _receptors(patient: str, found: Assignment, ids: np.ndarray, chains: ChainLi
 
 def _one_row_per_id(frame: pd.DataFrame) -> pd.DataFrame:
     """Nuclei that turned out to be one clone (same anchor, same partner) share an id: one row, sizes added."""
+    if frame["clone_id"].is_unique:
+        return frame
     sizes = frame.groupby("clone_id", sort=False)[["n_cells", "n_paired"]].sum()
     first = frame.sort_values("n_cells", ascending=False, kind="stable").drop_duplicates("clone_id")
     first = first.loc[first.index.sort_values()].set_index("clone_id", drop=False)
     return first.assign(n_cells=sizes["n_cells"], n_paired=sizes["n_paired"]).reset_index(drop=True)
 
 
-def _rates(found: Assignment, sample: np.ndarray, has: np.ndarray, obs, n_samples: int) -> pd.DataFrame:  # type: ignore[no-untyped-def]
-    rates, cell = found.fit.rates, obs.cell
+def _rates(found: Assignment, obs: Observed, n_samples: int) -> pd.DataFrame:
+    rates, cell, sample = found.fit.rates, obs.cell, obs.sample
     capture = capture_by_sample(rates, obs)
     with_locus = [np.bincount(sample[np.unique(cell[obs.locus == k])], minlength=n_samples) for k in (0, 1)]
     foreign = np.bincount(sample[cell], 1 - found.fit.post.own, minlength=n_samples)
@@ -156,24 +162,5 @@ def _rates(found: Assignment, sample: np.ndarray, has: np.ndarray, obs, n_sample
 
 
 def _corrected(collapsed: pd.DataFrame, chains: ChainList) -> pd.DataFrame:
-    junction = chains.frame["junction"].to_numpy(object)
-    out = collapsed.copy()
-    for name in ("child", "parent"):
-        out[name] = junction[collapsed[name].to_numpy(np.int64)] if len(collapsed) else np.zeros(0, object)
-    return out
-
-
-def _child_aliases(patient: str, found: Assignment, ids: np.ndarray, chains: ChainList,
-                   collapsed: pd.DataFrame) -> pd.DataFrame:
-    """Ids that a collapsed anchor would have had on its own."""
-    from .ids import chain_hash
-
-    of = dict(zip(found.clones["anchor"], ids, strict=True))
-    frame, known = chains.frame, set(ids)
-    rows = set()
-    for child, parent in zip(collapsed["child"], collapsed["parent"], strict=True):
-        key = frame.iloc[child]
-        alias = f"{patient}:{chain_hash(key['core'], key['v_gene'], key['j_gene'])}"
-        if parent in of and alias not in known:
-            rows.add((alias, of[parent], "sequencing_error"))
-    return pd.DataFrame(sorted(rows), columns=["alias", "clone_id", "reason"], dtype=object)
+    junction = chains.columns["junction"]
+    return collapsed.assign(**{name: junction.take(collapsed[name].to_numpy(np.int64)) for name in ("child", "parent")})

@@ -18,10 +18,8 @@ import numpy as np
 
 from .nuclei import Nuclei
 from .observed import Observed
-from .posterior_cells import MOST_CLONES, NEW, NONE, PAIR, SINGLE, SMOOTH, Terms, all_cells
+from .posterior_cells import MOST_CLONES, NEW, NONE, PAIR, SINGLE, SMOOTH, STRAY, all_cells
 from .rates import Rates
-
-STRAY = 0.5  # cells that a sight of a chain without its clone counts for
 
 __all__ = ["MOST_CLONES", "NEW", "NONE", "PAIR", "SINGLE", "SMOOTH", "STRAY", "Posterior", "posterior"]
 
@@ -83,22 +81,6 @@ def posterior(obs: Observed, nuclei: Nuclei, rates: Rates, assigned: np.ndarray,
     p, p_doublet, p_new, p_none, p_clone, p_holds = (np.zeros(n) for _ in range(6))
     out = Posterior(kind, first, second, clone, p, p_doublet, p_new, p_none, p_clone, p_holds,
                     np.zeros(n_entries, np.int64), np.zeros(n_entries))
-    all_cells(obs, nuclei, rates, _terms(obs, nuclei, rates, mine, n_samples), assigned, mine.astype(np.uint8),
-              n_samples, out)
+    clone_rows = np.searchsorted(nuclei.sample_key, np.arange(nuclei.size.size + 1) * n_samples)
+    all_cells(obs, nuclei, rates, clone_rows, assigned, mine, n_samples, out)
     return out
-
-
-def _terms(obs: Observed, nuclei: Nuclei, rates: Rates, mine: np.ndarray, n_samples: int) -> Terms:
-    """Factors of each entry that are the same under all hypotheses."""
-    cell, chain, locus = obs.cell, obs.chain, obs.locus
-    sample, others = obs.sample[cell], nuclei.owned[chain] - mine
-    cells = max(nuclei.total, 1.0) * rates.new[sample]
-    # a chain seen elsewhere, but of no clone there (in doublets, in cells without anchor), tells of a clone whose
-    # cells are yet to come: this one may be of it
-    stray = np.where(others > 0, 0.0, STRAY * (nuclei.seen[chain] - 1) / cells)
-    chance = nuclei.chance[chain] + stray
-    # cells that share the beta but not the alpha: sisters before the alpha rearranged
-    sisters = np.where(locus == 0, nuclei.sister[nuclei.canonical[chain]] * np.maximum(others, 0.0) / cells, 0.0)
-    foreign = rates.ambient[sample, locus] * obs.share * rates.ambient_umi[sample, obs.umi_class]
-    key = np.searchsorted(nuclei.sample_key, np.arange(nuclei.size.size + 1) * n_samples)
-    return Terms(rates.own_umi[obs.stratum[cell], locus, obs.umi_class], chance, chance + sisters, foreign, key)

@@ -109,20 +109,22 @@ def without_partners(rates: Rates) -> Rates:
 
 
 class Counts(NamedTuple):
-    """Expected counts of one round, per sample: what the next rates are made of.
+    """Expected counts of one round, per sample S or stratum G: what the next rates are made of.
 
     Attributes
     ----------
     seen, lost
         (G, 2): chains that a cell's clone is known to have, seen and not seen in it.
     own, foreign
-        Per entry: probability of being the cell's own, and of being ambient.
+        (G, 2, classes), (S, 2, classes): chains of the cells' own, and ambient ones, by locus and UMI class.
     foreign_exposure
         (S, 2): cells in which an ambient chain would have shown.
     new, none, doublet
-        Per cell: posterior of these explanations.
+        (S,), (G,), (S,): cells of a clone of their own, without a chain of their own, doublets.
     doublet_exposure
         (S,): cells in which a second cell would have shown.
+    pairs
+        (S,): ordered pairs of ambient chains in one droplet.
     droplets
         (S,): droplets, those without a chain of their own included.
     """
@@ -136,6 +138,7 @@ class Counts(NamedTuple):
     none: np.ndarray
     doublet: np.ndarray
     doublet_exposure: np.ndarray
+    pairs: np.ndarray
     droplets: np.ndarray
 
 
@@ -152,42 +155,31 @@ def update(obs: Observed, counts: Counts, n_samples: int) -> Rates:
         S.
     """
     capture = _shrunk(counts.seen, counts.seen + counts.lost, DEFAULT_CAPTURE)
-    own = _umis(obs, counts.own, obs.stratum, n_samples * N_GROUPS, by_locus=True)
-    ambient_umi = _falling(_umis(obs, counts.foreign, obs.sample, n_samples, by_locus=False))
-    group = obs.sample[obs.cell] * 2 + obs.locus
-    foreign = np.bincount(group, counts.foreign, minlength=2 * n_samples).reshape(n_samples, 2)
-    ambient = _shrunk(foreign, counts.foreign_exposure, np.full(2, DEFAULT_AMBIENT))
+    own = _umis(counts.own, DEFAULT_OWN)
+    ambient_umi = _falling(_umis(counts.foreign.sum(axis=1), DEFAULT_AMBIENT_UMI))
+    ambient = _shrunk(counts.foreign.sum(axis=2), counts.foreign_exposure, np.full(2, DEFAULT_AMBIENT))
     n = _with_chain(obs.sample, obs, n_samples)
-
-    def total(values: np.ndarray) -> np.ndarray:
-        return np.bincount(obs.sample, values, minlength=n_samples)
-
-    doublet = _shrunk(total(counts.doublet)[:, None], counts.doublet_exposure[:, None], np.array([DEFAULT_DOUBLET]))
-    new = (total(counts.new) + 0.5) / (n + 1)
+    doublet = _shrunk(counts.doublet[:, None], counts.doublet_exposure[:, None], np.array([DEFAULT_DOUBLET]))
+    new = (counts.new + 0.5) / (n + 1)
     none = _none(obs, counts.none, np.repeat(ambient.sum(axis=1), N_GROUPS))
     return Rates(np.clip(capture, 0.02, 0.995), _known(own), _known(ambient_umi), np.clip(ambient, 1e-4, 2.0), new,
-                 none, np.clip(doublet[:, 0], 1e-3, 0.4), n, _clump(obs, counts))
+                 none, np.clip(doublet[:, 0], 1e-3, 0.4), n, _clump(counts))
 
 
-def _clump(obs: Observed, counts: Counts) -> np.ndarray:
+def _clump(counts: Counts) -> np.ndarray:
     """Factors of `Rates.clump`: pairs of ambient chains in one droplet over those that chance would put there."""
-    n_samples = counts.droplets.size
-    k = np.bincount(obs.cell, counts.foreign, minlength=obs.sample.size)
-    pairs = k**2 - np.bincount(obs.cell, counts.foreign**2, minlength=obs.sample.size)
-    total, found = (np.bincount(obs.sample, x, minlength=n_samples) for x in (k, pairs))
-    droplets = np.maximum(counts.droplets, 1.0)
-    excess = np.clip((found + WEIGHT) / (total**2 / droplets + WEIGHT) - 1, 1e-6, 5.0)  # 1 / shape
+    total, droplets = counts.foreign.sum(axis=(1, 2)), np.maximum(counts.droplets, 1.0)
+    excess = np.clip((counts.pairs + WEIGHT) / (total**2 / droplets + WEIGHT) - 1, 1e-6, 5.0)  # 1 / shape
     mean = total / droplets
-    out = np.ones((n_samples, MOST_CHAINS + 1))
+    out = np.ones((total.size, MOST_CHAINS + 1))
     for j in range(MOST_CHAINS):
         out[:, j + 1] = out[:, j] * (1 + excess * j) / (1 + excess * mean)
     return out
 
 
-def _none(obs: Observed, posterior: np.ndarray, ambient: np.ndarray) -> np.ndarray:
+def _none(obs: Observed, found: np.ndarray, ambient: np.ndarray) -> np.ndarray:
     """Barcodes without own chains per cell with one; where barcodes without any chain are not listed, inferred."""
     lacking, having = (_with_chain(obs.stratum, obs, ambient.size, lacking=x) for x in (True, False))
-    found = np.bincount(obs.stratum, posterior, minlength=ambient.size)
     inferred = found / np.maximum(-np.expm1(-ambient), 1e-3)
     own = having - found
     return (np.where(lacking > 0, lacking + found, inferred) + DEFAULT_NONE * WEIGHT) / (own + WEIGHT)
@@ -199,19 +191,12 @@ def _shrunk(hits: np.ndarray, trials: np.ndarray, default: np.ndarray) -> np.nda
     return (hits + WEIGHT * pooled) / (trials + WEIGHT)
 
 
-def _umis(obs: Observed, weight: np.ndarray, label: np.ndarray, n_labels: int, *, by_locus: bool) -> np.ndarray:
-    """UMI distribution of weighted entries per label of the cell (and locus), shrunk like the shares."""
-    n_loci = 2 if by_locus else 1
-    group = label[obs.cell] * n_loci + (obs.locus if by_locus else 0)
-    table = np.bincount(group * N_CLASSES + obs.umi_class, weight, minlength=n_labels * n_loci * N_CLASSES)
-    table = table.reshape(n_labels, n_loci, N_CLASSES)
-    table[..., 0] = 0.0
-    default = DEFAULT_OWN if by_locus else DEFAULT_AMBIENT_UMI[None]
-    pooled = table.sum(axis=0) + WEIGHT * default
-    pooled /= pooled.sum(axis=-1, keepdims=True)
-    out = table + WEIGHT * pooled
-    out /= out.sum(axis=-1, keepdims=True)
-    return out if by_locus else out[:, 0]
+def _umis(counts: np.ndarray, default: np.ndarray) -> np.ndarray:
+    """Distribution over the UMI classes (last axis) of each label (first axis), shrunk like the shares."""
+    known = counts * (np.arange(N_CLASSES) > 0)
+    pooled = known.sum(axis=0) + WEIGHT * default
+    out = known + WEIGHT * pooled / pooled.sum(axis=-1, keepdims=True)
+    return np.asarray(out / out.sum(axis=-1, keepdims=True))
 
 
 def _falling(distribution: np.ndarray) -> np.ndarray:

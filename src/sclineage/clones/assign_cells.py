@@ -1,0 +1,141 @@
+"""Compiled side of `assign`: what the likeliest hypothesis says of every cell, cell by cell."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from .observed import N_CLASSES
+from .posterior_cells import NEW, SINGLE
+
+CLONE_WEIGHT = 50.0  # cells of one clone count at most this much in the capture rates
+
+
+@njit(cache=True)
+def own_keys(obs, nuclei, owner, party, clone):  # type: ignore[no-untyped-def]
+    """Key of the clone of its own that a party of each cell is; anchor -1 without an anchor."""
+    anchor, partner = np.empty(clone.size, np.int64), np.empty(clone.size, np.int64)
+    for i in range(clone.size):
+        anchor[i], partner[i] = _own_key(obs.chain, obs.locus, obs.ptr[i], obs.ptr[i + 1], owner, party, clone[i],
+                                         nuclei.anchor, nuclei.canonical, nuclei.owned)
+    return anchor, partner
+
+
+@njit(cache=True, forceinline=True)
+def _own_key(chain, locus, lo, hi, owner, party, clone, anchors, canonical, owned):  # type: ignore[no-untyped-def]
+    anchor, mate = -1, -1
+    for e in range(hi - 1, lo - 1, -1):  # the last one met has the most UMIs
+        if owner[e] == party:
+            anchor = canonical[chain[e]] if locus[e] == 0 else anchor
+            mate = chain[e] if locus[e] == 1 else mate
+    here = clone >= 0 and anchors[clone] == anchor
+    if anchor < 0 or owned[anchor] - here <= 0:
+        return anchor, -1
+    return (anchor, mate) if mate >= 0 else (-1, -1)  # an anchor that others show says nothing without its mate
+
+
+@njit(cache=True)
+def next_keys(obs, nuclei, post, clone):  # type: ignore[no-untyped-def]
+    """Keys and own chains for the next round: single cells whose likeliest explanation is likelier than not."""
+    ptr, kind, first, p, owner = obs.ptr, post.kind, post.first, post.p, post.owner
+    anchor, partner = np.full(clone.size, -1, np.int64), np.full(clone.size, -1, np.int64)
+    mine = np.zeros(owner.size, np.bool_)
+    for i in range(clone.size):
+        if p[i] < 0.5:
+            continue
+        if kind[i] == SINGLE:
+            anchor[i], partner[i] = nuclei.anchor[first[i]], nuclei.partner[first[i]]
+        elif kind[i] == NEW:
+            anchor[i], partner[i] = _own_key(obs.chain, obs.locus, ptr[i], ptr[i + 1], owner, 1, clone[i],
+                                             nuclei.anchor, nuclei.canonical, nuclei.owned)
+        for e in range(ptr[i], ptr[i + 1]):
+            mine[e] = owner[e] > 0 and anchor[i] >= 0
+    return anchor, partner, mine
+
+
+@njit(cache=True)
+def _leads(ptr, locus, support):  # type: ignore[no-untyped-def]
+    """(K, 2) best supported known chain of each clone and locus, -1 none; ties to the lowest chain."""
+    out = np.full((ptr.size - 1, 2), -1, np.int64)
+    for c in range(ptr.size - 1):
+        for row in range(ptr[c], ptr[c + 1]):
+            best = out[c, locus[row]]
+            if best < 0 or support[row] > support[best]:
+                out[c, locus[row]] = row
+    return out
+
+
+@njit(cache=True)
+def captured(obs, nuclei, post, clone, mine, n_strata):  # type: ignore[no-untyped-def]
+    """Chains seen and lost per stratum and locus, among cells that prove their clone by a chain of the other locus.
+
+    Only chains that other cells show count, so that a clone's evidence does not confirm itself.
+    """
+    ptr, chain, stratum, kind, first, owner = obs.ptr, obs.chain, obs.stratum, post.kind, post.first, post.owner
+    known_ptr, known, locus, support, size = nuclei.ptr, nuclei.chain, nuclei.locus, nuclei.support, nuclei.size
+    seen, lost, lead = np.zeros((n_strata, 2)), np.zeros((n_strata, 2)), _leads(known_ptr, locus, support)
+    proof = np.zeros(2, np.bool_)
+    for i in range(clone.size):
+        if kind[i] != SINGLE:
+            continue
+        c, lo, hi = first[i], ptr[i], ptr[i + 1]
+        proof[:] = False
+        for row in range(known_ptr[c], known_ptr[c + 1]):
+            shows, others = _sight(known[row], support[row], clone[i] == c, chain, owner, mine, lo, hi)
+            proof[locus[row]] |= shows and others
+        weight = min(1.0, CLONE_WEIGHT / max(size[c], 1.0))
+        for k in range(2):
+            row = lead[c, k]
+            if row < 0 or not proof[1 - k]:
+                continue
+            shows, others = _sight(known[row], support[row], clone[i] == c, chain, owner, mine, lo, hi)
+            if others:
+                seen[stratum[i], k] += weight if shows else 0.0
+                lost[stratum[i], k] += 0.0 if shows else weight
+    return seen, lost
+
+
+@njit(cache=True, forceinline=True)
+def _sight(known, support, at_home, chain, owner, mine, lo, hi):  # type: ignore[no-untyped-def]
+    """Whether a cell owns a known chain of its clone, and whether other cells show that chain."""
+    shows = counted = False
+    for e in range(lo, hi):
+        if chain[e] == known:
+            shows |= owner[e] == 1
+            counted |= at_home and mine[e]
+    return shows, support - counted > 0
+
+
+@njit(cache=True)
+def expected(obs, nuclei, post, n_samples, n_strata):  # type: ignore[no-untyped-def]
+    """Sums over the cells with a chain, by sample (S) or stratum (G).
+
+    Returns own chains (G, 2, classes) and ambient ones (S, 2, classes); the ambient's share of the chains that are
+    the cells' own (S, 2); cells of a clone of their own (S), without own chain (G), doublets (S); the share of other
+    clones for each cell (S); ordered pairs of ambient chains in one droplet (S); cells with an own chain (G).
+    """
+    ptr, locus, umi_class, share, sample, stratum = (obs.ptr, obs.locus, obs.umi_class, obs.share, obs.sample,
+                                                     obs.stratum)
+    size, total, clone, is_own, p_new, p_none, p_doublet = (nuclei.size, max(nuclei.total, 1.0), post.clone, post.own,
+                                                            post.p_new, post.p_none, post.p_doublet)
+    own, foreign = np.zeros((n_strata, 2, N_CLASSES)), np.zeros((n_samples, 2, N_CLASSES))
+    hidden, new, none, doublet = np.zeros((n_samples, 2)), np.zeros(n_samples), np.zeros(n_strata), np.zeros(n_samples)
+    apart, pairs, found = np.zeros(n_samples), np.zeros(n_samples), np.zeros(n_strata)
+    for i in range(sample.size):
+        s, g, k, squares = sample[i], stratum[i], 0.0, 0.0
+        if ptr[i] == ptr[i + 1]:
+            continue
+        for e in range(ptr[i], ptr[i + 1]):
+            other = 1.0 - is_own[e]
+            own[g, locus[e], umi_class[e]] += is_own[e]
+            foreign[s, locus[e], umi_class[e]] += other
+            hidden[s, locus[e]] += share[e] * is_own[e]
+            k += other
+            squares += other * other
+        pairs[s] += k * k - squares
+        new[s] += p_new[i]
+        none[g] += p_none[i]
+        found[g] += 1.0 - p_none[i]
+        doublet[s] += p_doublet[i]
+        apart[s] += 1.0 - (size[clone[i]] / total if clone[i] >= 0 else 0.0)
+    return own, foreign, hidden, new, none, doublet, apart, pairs, found

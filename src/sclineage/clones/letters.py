@@ -1,0 +1,104 @@
+"""Junctions as bytes, one behind the other: compared and ordered without a Python object each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from .sorting import ranks
+
+_N = np.uint8(ord("N"))
+_PER_PART = 24  # letters that one 64-bit number holds in base 6: end, A, C, G, N, T
+_DIGIT = np.zeros(256, np.int64)
+_DIGIT[list(b"ACGNT")] = range(1, 6)
+
+
+class Letters(NamedTuple):
+    """Words over ACGT and N.
+
+    Attributes
+    ----------
+    content
+        uint8: ASCII letters.
+    start, end
+        int64 (n): word i is ``content[start[i]:end[i]]``.
+    """
+
+    content: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+
+    @property
+    def length(self) -> np.ndarray:
+        """Letters of every word, int64 (n)."""
+        return self.end - self.start
+
+    def take(self, rows: np.ndarray) -> Letters:
+        """The words of the rows."""
+        return Letters(self.content, self.start[rows], self.end[rows])
+
+    def texts(self) -> list[bytes]:
+        """Every word as bytes."""
+        whole = self.content.tobytes()
+        return [whole[a:b] for a, b in zip(self.start.tolist(), self.end.tolist(), strict=True)]
+
+    def rank(self) -> np.ndarray:
+        """Rank of every word in the alphabet, int64 (n); equal words share the lowest."""
+        return ranks(self.start.size, lambda rows, k: _part(self.content, self.start[rows], self.end[rows], k, _DIGIT))
+
+    def wildcards(self) -> np.ndarray:
+        """Number of N of every word, int64 (n)."""
+        before = np.concatenate([[0], np.cumsum(self.content == _N)])
+        return np.asarray(before[self.end] - before[self.start])
+
+
+def letters(texts: Sequence[str] | np.ndarray) -> Letters:
+    """Words as `Letters`."""
+    end = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
+    content = np.frombuffer("".join(texts).encode("ascii"), np.uint8)
+    return Letters(content, np.concatenate([[0], end[:-1]]).astype(np.int64)[:end.size], end)
+
+
+def cores(junctions: Letters) -> Letters:
+    """`normalise.core` of every word: without its two anchor codons, unchanged where it does not begin with Cys."""
+    content, start, end = junctions
+    long = np.flatnonzero(end - start > 9)
+    at = start[long]
+    cys = (content[at] == ord("T")) & (content[at + 1] == ord("G")) & np.isin(content[at + 2], list(b"TC"))
+    inner = np.zeros(start.size, np.int64)
+    inner[long] = 3 * cys
+    return Letters(content, start + inner, end - inner)
+
+
+@njit(cache=True)
+def _part(content, start, end, k, digit):  # type: ignore[no-untyped-def]
+    out = np.zeros(start.size, np.int64)
+    for i in range(start.size):
+        for at in range(start[i] + k * _PER_PART, start[i] + (k + 1) * _PER_PART):
+            out[i] = out[i] * 6 + (digit[content[at]] if at < end[i] else 0)
+    return out
+
+
+@njit(cache=True)
+def matches(content, start, wild, length, rows):  # type: ignore[no-untyped-def]
+    """Whether the word at `wild`, N standing for any letter, can mean each of the rows of equal length; bool."""
+    out = np.ones(rows.size, np.bool_)
+    for i in range(rows.size):
+        for at in range(length):
+            letter = content[wild + at]
+            out[i] &= letter == _N or letter == content[start[rows[i]] + at]
+    return out
+
+
+@njit(cache=True)
+def differ_by_one(content, a, b, length):  # type: ignore[no-untyped-def]
+    """Whether the words of equal length that start at a and b differ in exactly one letter."""
+    different = 0
+    for at in range(length):
+        different += content[a + at] != content[b + at]
+        if different > 1:
+            return False
+    return different == 1
