@@ -1,9 +1,10 @@
 """Variant line of distinctness: right and wrong answers on drawn reads, by number of variants, cells and depth.
 
 Reads of two populations at private variants; a shared variant has drifted in both (beta, rho 0.1), another is absent or
-comes as soup. Beside the rule stands the bound: the likelihood ratio that knows the variants, their share, the drift,
-the error and the soup; told beyond 3 nats too, and told where at most 1 % of the other kind would be told wrongly: no
-rule tells more (Neyman and Pearson). The rule knows none of these, so it must allow for soup where there is none.
+comes as soup. Told is what stands ten to one (chosen on other draws, seed 777); 3 nats stand beside it. Beside the rule
+stands the bound: the likelihood ratio that knows the variants, their share, the drift, the error and the soup; told ten
+to one too, and where at most 1 % of the other kind would be told wrongly: no rule tells more (Neyman and Pearson). The
+rule knows none of these, so it must allow for soup where there is none.
 Writes a JSON record and a table.
 
     python -m benchmarks.malignancy.distinctness
@@ -27,7 +28,8 @@ GRID = [(1, 50, 0.5), (2, 10, 0.5), (2, 50, 0.5), (4, 10, 0.5), (4, 50, 0.5), (8
 SHARES = (0.4, 0.5, 0.6, 0.7)  # of the variant in the cells that carry it; away from the bar's setting 0.5 alone
 CASES = {"shared": (True, 0.0), "absent": (False, 0.0), "absent, 5 % soup": (False, 0.05)}
 KINDS = ("somatic", "mitochondrial")
-SURE, WRONG, RIGHT = 3.0, 0.01, 0.95
+SURE, STRICT = float(np.log(10)), 3.0  # nats: ten to one, and what one line needs to overrule another
+WRONG, RIGHT = 0.01, 0.95
 CONCENTRATION, ERROR = 9.0, 0.002
 BAR = (4, 10, 0.5)
 QUADRATURE = (np.arange(100) + 0.5) / 100
@@ -62,7 +64,7 @@ def known(k: np.ndarray, n: np.ndarray, share: float, soup: float) -> np.ndarray
 
 
 def bound(number: int, cells: int, coverage: float, share: float, *, draws: int, seed: int) -> dict[str, Any]:
-    """The ratio that knows: right and wrong beyond 3 nats, and right where 1 % of the other kind are told wrongly.
+    """The ratio that knows: right and wrong at ten to one, and right where 1 % of the other kind are told wrongly.
 
     Shared variants are told from soup of 5 %, which a rule has to allow for.
     """
@@ -84,7 +86,8 @@ def row(number: int, cells: int, coverage: float, share: float, *, draws: int, s
         k, n = drawn(number, cells, coverage, share, case, draws=draws, seed=seed)
         for kind in KINDS:
             llr = ruled(kind, k, n) * (1 if CASES[case][0] else -1)
-            out[f"{case}|{kind}"] = (float(np.mean(llr > SURE)), float(np.mean(llr < -SURE)))
+            for name, at in (("", SURE), ("|strict", STRICT)):
+                out[f"{case}|{kind}{name}"] = (float(np.mean(llr > at)), float(np.mean(llr < -at)))
     return out | {"bound": bound(number, cells, coverage, share, draws=5 * draws, seed=seed)}
 
 
@@ -93,10 +96,10 @@ def table(rows: list[dict[str, Any]], draws: int) -> str:
     head = ["variants", "cells per side", "reads per cell and site", "share of the variant"]
     head += [f"{case}: {w}" for case in CASES for w in (*KINDS, "knows")]
     lines = ["# Distinctness by variants", "",
-             f"Share of {draws} draws told rightly / wrongly by the variant line (beyond 3 nats); the rest is not "
-             "told. `knows`: the likelihood ratio that knows the variants, their share, drift, error and soup, beyond "
-             "3 nats, and what it tells rightly where it allows itself 1 % wrong: no rule tells more. Drawn reads: the "
-             "table checks the rule, not patients.", "",
+             f"Share of {draws} draws told rightly / wrongly by the variant line (ten to one); the rest is not "
+             "told. `knows`: the likelihood ratio that knows the variants, their share, drift, error and soup, at "
+             "ten to one, and what it tells rightly where it allows itself 1 % wrong: no rule tells more. Drawn reads: "
+             "the table checks the rule, not patients.", "",
              "| " + " | ".join(head) + " |", "| --- " * len(head) + "|"]
     for r in rows:
         cells = [str(r["variants"]), str(r["cells"]), str(r["reads"]), str(r["share"])]
@@ -110,12 +113,14 @@ def table(rows: list[dict[str, Any]], draws: int) -> str:
 def judged(rows: list[dict[str, Any]]) -> list[str]:
     """The bar, line by line: 95 % right and 1 % wrong at four variants, ten cells and half a read."""
     out = ["Bar: at 4 variants x 10 cells x 0.5 reads at least 95 % right and at most 1 % wrong.", "",
-           "| share of the variant | case | " + " | ".join((*KINDS, "knows, 3 nats", "knows, 1 % wrong")) + " |",
-           "| --- " * (4 + len(KINDS)) + "|"]
+           "| share of the variant | case | " + " | ".join((*KINDS, "knows, ten to one", "knows, 1 % wrong",
+                                                            *(f"{k}, 3 nats" for k in KINDS))) + " |",
+           "| --- " * (4 + 2 * len(KINDS)) + "|"]
     for r in (r for r in rows if (r["variants"], r["cells"], r["reads"]) == BAR):
         for case in CASES:
             *sure, best = r["bound"][case]
             words = [_word(*r[f"{case}|{kind}"]) for kind in KINDS] + [_word(*sure), _word(best, WRONG)]
+            words += [_word(*r[f"{case}|{kind}|strict"]) for kind in KINDS]
             out.append(f"| {r['share']} | {case} | " + " | ".join(words) + " |")
     return out
 
@@ -128,7 +133,7 @@ def main() -> None:
     """Run all and write the record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draws", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=90_427)
+    parser.add_argument("--seed", type=int, default=31_117)
     parser.add_argument("--out", type=Path, default=RESULTS)
     chosen = parser.parse_args()
     rows = [row(*setting, s, draws=chosen.draws, seed=chosen.seed) for setting in GRID
