@@ -1,4 +1,4 @@
-"""Allele counts per cell and site: folders as cellsnp-lite and vartrix write them, or one long table."""
+"""Allele counts per cell and site: folders as cellsnp-lite, vartrix and mgatk write them, or one long table."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .._errors import InputError
 from .allele_tables import long_counts
 from .barcodes import require_unique
 from .matrices import as_counts, read_mtx
+from .mgatk import is_mgatk, mgatk_counts
 from .text import read_table, read_text, require_columns, require_file, whole_numbers
 
 SITE_COLUMNS = ("chrom", "pos", "ref", "alt")
@@ -46,7 +47,8 @@ def read_alleles(folder: str | Path) -> Alleles:
 
     cellsnp-lite: ``cellSNP.base.vcf``, ``cellSNP.tag.AD.mtx``, ``cellSNP.tag.DP.mtx``, ``cellSNP.samples.tsv``. vartrix
     (coverage mode): ``ref.mtx``, ``alt.mtx``, ``barcodes.tsv`` and the sites as a VCF or as ``sites.tsv`` with columns
-    chrom, pos, ref, alt and, if known, gene. Files may be gzip-compressed.
+    chrom, pos, ref, alt and, if known, gene. mgatk: its folder ``final`` (`mgatk.mgatk_counts`). Files may be
+    gzip-compressed.
 
     Raises
     ------
@@ -56,6 +58,8 @@ def read_alleles(folder: str | Path) -> Alleles:
     if Path(folder).is_file():
         return _from_table(Path(folder))
     folder = require_file(folder, folder=True)
+    if is_mgatk(folder):
+        return Alleles(folder, *mgatk_counts(folder))
     listed = _file(folder, "cellSNP.samples.tsv", "barcodes.tsv", "samples.tsv")
     barcodes = read_table(listed, sep="\t", header=False)[0].to_numpy(dtype=object)
     require_unique(folder, barcodes)
@@ -90,7 +94,7 @@ def _file(folder: Path, *names: str) -> Path:
     path = _find(folder, *names)
     if path is None:
         raise InputError(folder, f"no {' or '.join(names)} in the folder",
-                         "give an output folder of cellsnp-lite or vartrix")
+                         "give an output folder of cellsnp-lite, vartrix or mgatk (final)")
     return path
 
 
