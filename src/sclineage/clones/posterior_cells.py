@@ -9,14 +9,22 @@ import numpy as np
 from numba import njit, prange
 
 from .observed import MOST_CHAINS
+from .posterior_ways import (
+    SETS,
+    TIE,
+    ambient_sets,
+    likeliest_way,
+    of_two,
+    owned_entries,
+    owned_sets,
+    shared_with_ambient,
+)
 
 MOST_CLONES = 6  # candidates per cell; the largest stay
 SMOOTH = 5.0  # cells that the patient's frequency of a clone counts for in each sample
 STRAY = 0.5  # cells that a sight of a chain without its clone counts for
 NONE, SINGLE, NEW, PAIR = 0, 1, 2, 3
 CELLS = 1024  # per task
-TIE = 1 + 1e-12  # what is not likelier by more than this is as likely: the first then stands, whatever the rounding
-NOTHING = 1e-20  # of a cell's mass: ways that together could add no more are left out, far below the rounding
 
 
 @njit(cache=True, parallel=True)
@@ -41,9 +49,9 @@ def _cells(begin, end, obs, nuclei, rates, key, assigned, mine, n_samples, out):
     lift, sure, bearing, sample_key, sample_count = (nuclei.lift, nuclei.sure, nuclei.bearing, nuclei.sample_key,
                                                      nuclei.sample_count)
     kind, first, other, clone, p, p_doublet, p_new, p_none, p_clone, p_holds, owner, own = out
-    party, prior, base, holds, term, extra, slot = _room()
-    umi, chance, founder, foreign = _room_of_entries()
-    part, weight, below, way, trial, used, most, left = _room_of_ways()
+    party, scale, term, extra, slot, sets, shared = _room_of_parties()
+    umi, chance, founder, foreign, way = _room_of_entries()
+    soup, mates, weight, used = _room_of_sets()
     for i in range(begin, end):
         lo, hi, s, rate = ptr[i], ptr[i + 1], sample[i], capture[stratum[i]]
         if hi == lo:
@@ -59,15 +67,19 @@ def _cells(begin, end, obs, nuclei, rates, key, assigned, mine, n_samples, out):
         for k in range(last):
             c = party[k]
             left_out = assigned[i] == c
-            prior[k] = _frequency(c, s, 1.0 if left_out else 0.0, key, sample_key, sample_count, size, total, n_of[s],
+            scale[k] = _frequency(c, s, 1.0 if left_out else 0.0, key, sample_key, sample_count, size, total, n_of[s],
                                   n_samples)
-            base[k] = _known_terms(k, c, left_out, chain, loci, mine, umi, chance, lo, hi, rate, known_ptr, known,
-                                   known_locus, support, lift, sure, bearing, second, term, extra, slot)
-        prior[last] = new[s]
-        base[last] = _new_terms(last, loci, umi, founder, lo, hi, rate, second, term, extra, slot)
-        _weigh(i, last, nothing, doublet[s], loci[lo:hi], foreign, clump[s], party, prior, base, holds, term, extra,
-               slot, part, weight, below, way, trial, used, most, left, kind, first, other, clone, p, p_doublet,
-               p_new, p_none, p_clone, p_holds, owner[lo:hi], own[lo:hi])
+            scale[k] *= _known_terms(k, c, left_out, chain, loci, mine, umi, chance, lo, hi, rate, known_ptr, known,
+                                     known_locus, support, lift, sure, bearing, second, term, extra, slot)
+        scale[last] = new[s] * _new_terms(last, loci, umi, founder, lo, hi, rate, second, term, extra, slot)
+        n = hi - lo
+        ambient_sets(n, foreign, clump, s, soup)
+        for k in range(last + 1):
+            owned_sets(k, n, loci[lo:hi], term, extra, slot, used, sets)
+            shared_with_ambient(k, n, sets, soup, shared)
+        mass = _weigh(i, last, n, nothing, doublet[s], loci[lo:hi], party, scale, sets, shared, soup, way, kind, first,
+                      other, clone, p, p_doublet, p_new, p_none, p_clone, p_holds, owner[lo:hi])
+        owned_entries(last, n, scale, doublet[s], mass, sets, soup, mates, weight, own[lo:hi])
 
 
 @njit(cache=True, forceinline=True)
@@ -83,87 +95,67 @@ def _chances(chain, locus, mine, cells, by_chance, canonical, sister, seen, owne
 
 
 @njit(cache=True)
-def _room():  # type: ignore[no-untyped-def]
+def _room_of_parties():  # type: ignore[no-untyped-def]
     """Working room of one cell: what its parties (candidate clones, then a clone of its own) say of its entries."""
     n = MOST_CLONES + 1
-    return (np.zeros(n, np.int64), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros((n, MOST_CHAINS)),
-            np.zeros((n, MOST_CHAINS), np.uint8), np.zeros((n, 2, 3)))
+    return (np.zeros(n, np.int64), np.zeros(n), np.zeros((n, MOST_CHAINS)), np.zeros((n, MOST_CHAINS), np.uint8),
+            np.zeros((n, 2, 3)), np.zeros((n, SETS)), np.zeros((n, SETS)))
 
 
 @njit(cache=True)
 def _room_of_entries():  # type: ignore[no-untyped-def]
-    """Working room of one cell, per entry: P(so many UMIs of an own chain), `_chances`, factor as ambient."""
-    return np.zeros(MOST_CHAINS), np.zeros(MOST_CHAINS), np.zeros(MOST_CHAINS), np.zeros(MOST_CHAINS)
+    """Working room per entry: P(so many UMIs of an own chain), `_chances`, factor as ambient, owner."""
+    return (np.zeros(MOST_CHAINS), np.zeros(MOST_CHAINS), np.zeros(MOST_CHAINS), np.zeros(MOST_CHAINS),
+            np.zeros(MOST_CHAINS, np.int64))
 
 
 @njit(cache=True)
-def _room_of_ways():  # type: ignore[no-untyped-def]
-    """Working room of `_mass`, per entry: see there; `used` per party and locus, `most` per party and entry."""
-    return (np.zeros(MOST_CHAINS), np.zeros(MOST_CHAINS), np.zeros(MOST_CHAINS), np.zeros(MOST_CHAINS, np.int64),
-            np.zeros(MOST_CHAINS, np.int64), np.zeros((3, 2), np.int64), np.zeros((MOST_CLONES + 1, MOST_CHAINS)),
-            np.zeros(MOST_CHAINS + 1))
+def _room_of_sets():  # type: ignore[no-untyped-def]
+    """Working room per set of entries, see `posterior_ways`."""
+    return np.zeros(SETS), np.zeros(SETS), np.zeros(SETS), np.zeros((SETS, 2), np.int64)
 
 
 @njit(cache=True, forceinline=True)
-def _weigh(i, last, nothing, doublet, locus, ambient, clump, party, prior, base, holds, term,  # type: ignore[no-untyped-def]
-           extra, slot, part, weight, below, way, trial, used, most, left, kind, first, other, clone, p, p_doublet,
-           p_new, p_none, p_clone, p_holds, owner, own):
-    """Weigh all hypotheses of cell i; party `last` is a clone of its own, `nothing` the mass of no chain of its own."""
-    n, mass, doublets, best, best_a, best_b, top, lead = owner.size, nothing, 0.0, nothing, -1, -1, 0.0, 0
-    likeliest = last
-    holds[:] = 0.0
-    _most_of_parties(last, n, locus, term, extra, slot, most)
-    left[n] = clump[:n + 1].max()
-    for b in range(-1, last + 1):  # single cells first: b = -1
-        for a in range(last + 1):
-            if b >= 0 and (b < a or n < 2 or (b == a and a < last)):
+def _weigh(i, last, n, nothing, doublet, locus, party, scale, owned, shared, ambient, way, kind,  # type: ignore[no-untyped-def]
+           first, other, clone, p, p_doublet, p_new, p_none, p_clone, p_holds, owner):
+    """Weigh all hypotheses of cell i; party `last` is a clone of its own, `nothing` the mass of no chain of its own.
+
+    Returns the mass of all.
+    """
+    mass, best, best_a, best_b, top, likeliest, whole = nothing, nothing, -1, -1, 0.0, last, (1 << n) - 1
+    for a in range(last + 1):  # single cells
+        w = scale[a] * shared[a, whole]
+        mass += w
+        if w > best * TIE:
+            best, best_a = w, a
+        if a == last:
+            p_new[i] = w
+            likeliest = last if top <= w else likeliest
+        elif w > top * TIE:
+            clone[i], top, likeliest = party[a], w, a
+    holds, doublets = p_new[i] if likeliest == last else top, 0.0
+    for b in range(last + 1 if n > 1 else 0):
+        for a in range(b + 1):
+            if a == b and a < last:
                 continue
-            scale = prior[a] * base[a]
-            if b >= 0:
-                scale *= doublet * prior[b] * base[b] * (1.0 if a == b else 2.0)
-            if scale * _most_of_ways(a, b, n, ambient, most, left) <= NOTHING * mass and b >= 0:
-                continue
-            w = scale * _mass(a, b, n, locus, clump, ambient, term, extra, slot, part, way, trial, weight, below, used,
-                              left, NOTHING * mass / scale if b >= 0 and scale > 0.0 else 0.0)
-            mass += w
-            for e in range(n):
-                own[e] += scale * part[e]
-            holds[a] += w * (a < last or b < 0 or way[lead] > 0)
+            w = doublet * scale[a] * scale[b] * (1.0 if a == b else 2.0) * of_two(a, b, n, owned, shared)
+            doublets += w
             if w > best * TIE:
                 best, best_a, best_b = w, a, b
-                owner[:] = way[:n]
-            if b >= 0:
-                doublets += w
-                holds[b] += w * (a < b and (b < last or way[lead] == 2))
-            elif a == last:
-                p_new[i] = w
-                lead = _lead_anchor(locus, way, n)
-                likeliest = last if top <= w else likeliest
-            elif w > top * TIE:
-                clone[i], top, likeliest = party[a], w, a
+            if likeliest < last:
+                holds += w * (a == likeliest or b == likeliest)
+            elif b == last:
+                holds += w * _holds_lead(a, b, n, locus, owned, ambient, way)
+    mass += doublets
     if best_a >= 0:
+        likeliest_way(best_a, best_b, n, owned, ambient, way)
+        owner[:] = way[:n]
         first[i] = party[best_a] if best_a < last else -1
         other[i] = party[best_b] if 0 <= best_b < last else -1
     kind[i] = NONE if best_a < 0 else PAIR if best_b >= 0 else NEW if best_a == last else SINGLE
-    own /= mass
     p[i], p_doublet[i], p_none[i], p_new[i] = best / mass, doublets / mass, nothing / mass, p_new[i] / mass
-    p_clone[i], p_holds[i] = top / mass, holds[likeliest] / mass
-
-
-@njit(cache=True, forceinline=True)
-def _most_of_parties(last, n, locus, term, extra, slot, most):  # type: ignore[no-untyped-def]
-    """Upper bound of the factor of every entry when a party owns it."""
-    for k in range(last + 1):
-        for e in range(n):
-            most[k, e] = term[k, e] * (slot[k, locus[e]].max() if extra[k, e] else 1.0)
-
-
-@njit(cache=True, forceinline=True)
-def _most_of_ways(a, b, n, ambient, most, left):  # type: ignore[no-untyped-def]
-    """Upper bound of the sum over all ways; `left` receives that of the entries from each one on."""
-    for e in range(n - 1, -1, -1):
-        left[e] = left[e + 1] * (ambient[e] + most[a, e] + (most[b, e] if b >= 0 else 0.0))
-    return left[0]
+    p_clone[i], p_holds[i] = top / mass, holds / mass
+    return mass
 
 
 @njit(cache=True, forceinline=True)
@@ -271,62 +263,15 @@ def _new_terms(k, locus, umi, founder, lo, hi, capture, second, term, extra, slo
     return base
 
 
-@njit(cache=True, forceinline=True)
-def _mass(a, b, n, locus, clump, ambient, term, extra, slot, part, way, trial, weight, below,  # type: ignore[no-untyped-def]
-          used, left, least):
-    """Sum over all ways to share n entries between party a, party b (-1: none) and the ambient; see `posterior`.
+@njit(cache=True)
+def _holds_lead(a, b, n, locus, owned, ambient, way):  # type: ignore[no-untyped-def]
+    """Whether party b of a doublet, or either of two like it, owns what a single cell of b is named by.
 
-    `part` receives, per entry, the part of the sum in which it is not ambient; `way` the likeliest way: 0 ambient,
-    1 party a, 2 party b. The ways are a tree, one entry a level, so that what they share is multiplied once; what
-    cannot reach `least`, given the upper bounds `left` of all factors from an entry on, is not visited.
+    That is its anchor with the most UMIs (the first entry where there is none).
     """
-    sources = 2 if b < 0 else 3
-    most, n_a, n_b, e = 0.0, 0, 0, 0
-    for k in range(n):
-        part[k], way[k] = 0.0, 0
-    used[:] = 0
-    weight[0], below[0], trial[0] = 1.0, 0.0, -1
-    while True:
-        if trial[e] > 0:  # take back what was tried last
-            used[trial[e], locus[e]] -= extra[a if trial[e] == 1 else b, e]
-            n_a -= trial[e] == 1
-            n_b -= trial[e] == 2
-        trial[e] += 1
-        source = trial[e]
-        if source == sources:
-            if e == 0:
-                return below[0]
-            e -= 1
-            below[e] += below[e + 1]
-            part[e] += below[e + 1] if trial[e] > 0 else 0.0
-            continue
-        party = a if source == 1 else b
-        w = weight[e] * (ambient[e] if source == 0 else term[party, e])
-        if source > 0 and extra[party, e]:
-            w *= slot[party, locus[e], min(used[source, locus[e]], 2)]
-            used[source, locus[e]] += 1
-        n_a += source == 1
-        n_b += source == 2
-        if e < n - 1:
-            if w * left[e + 1] > least:
-                e += 1
-                weight[e], below[e], trial[e] = w, 0.0, -1
-            continue
-        if n_a == 0 or (b >= 0 and n_b == 0):
-            continue
-        w *= clump[n - n_a - n_b]
-        below[e] += w
-        part[e] += w if source > 0 else 0.0
-        if w > most * TIE:
-            most = w
-            for k in range(n):
-                way[k] = trial[k]
-
-
-@njit(cache=True, forceinline=True)
-def _lead_anchor(locus, way, n):  # type: ignore[no-untyped-def]
-    """Anchor entry with the most UMIs that party a owns (the first entry where there is none)."""
-    for e in range(n):
-        if locus[e] == 0 and way[e] == 1:
-            return e
-    return 0
+    likeliest_way(b, -1, n, owned, ambient, way)
+    lead = 0
+    for e in range(n - 1, -1, -1):
+        lead = e if locus[e] == 0 and way[e] == 1 else lead
+    likeliest_way(a, b, n, owned, ambient, way)
+    return way[lead] == 2 or (a == b and way[lead] == 1)
