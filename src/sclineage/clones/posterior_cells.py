@@ -163,24 +163,21 @@ def _candidates(chain, lo, hi, of_ptr, of_clone, size, assigned, found):  # type
     """Clones with another cell that hold a chain of the cell, the largest MOST_CLONES of them, into `found`."""
     count = 0
     for e in range(lo, hi):
-        for k in range(of_ptr[chain[e]], of_ptr[chain[e] + 1]):
-            c = of_clone[k]
-            others = size[c] - (1 if assigned == c else 0)
-            known = False
+        for k in range(of_ptr[chain[e]], of_ptr[chain[e] + 1]):  # by falling size
+            c, known, least = of_clone[k], False, 0
             for j in range(count):
                 known = known or found[j] == c
+                least = j if size[found[j]] < size[found[least]] else least
+            if count == MOST_CLONES and size[c] <= size[found[least]]:
+                break
+            others = size[c] - (assigned == c)
             if others <= 0 or known:
                 continue
             if count < MOST_CLONES:
                 found[count] = c
                 count += 1
-                continue
-            worst = 0
-            for j in range(1, count):
-                if size[found[j]] < size[found[worst]]:
-                    worst = j
-            if size[found[worst]] < others:
-                found[worst] = c
+            elif size[found[least]] < others:
+                found[least] = c
     return count
 
 
