@@ -28,7 +28,7 @@ def one_round(seed, n=60, n_samples=2):
     rows = table[["cell", "umis"]].assign(chain=chain)
     sample = found.truth["sample"].to_numpy()
     group = np.random.default_rng(seed).integers(0, 4, sample.size)
-    obs = observe(rows, chains.coded("locus", {"TRB": 0, "TRA": 1}), sample, group)
+    obs, _ = observe(rows, chains.coded("locus", {"TRB": 0, "TRA": 1}), sample, group)
     canonical, rates = second_anchors(obs, len(chains)), rates_.start(obs, n_samples)
     keys, mine = first_keys(obs, canonical)
     own = mine.astype(float)

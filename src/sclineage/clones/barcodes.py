@@ -16,7 +16,7 @@ from .assign import THRESHOLD, Assignment, assign
 from .correct import correct
 from .ids import chain_hash
 from .letters import letters
-from .observed import in_canonical_order, observe
+from .observed import observe
 
 HOMOPLASY = 1e-5  # P(two founders drew the same barcode): a library of 1e5 equally common barcodes
 TOGETHER_CELLS, TOGETHER_RARER, TOGETHER_LEAD = 2, 0.5, 0.3
@@ -92,7 +92,7 @@ def barcode_clones(rows: pd.DataFrame, names: np.ndarray, *, patient: str, sampl
     sets = barcode_sets(rows["cell"].to_numpy(np.int64), rows["chain"].to_numpy(np.int64), names.size)
     merged = rows.assign(chain=sets[rows["chain"]]).groupby(["cell", "chain"])["umis"].sum().reset_index()
     locus = np.zeros(names.size, np.int64)
-    obs, order = in_canonical_order(observe(merged, locus, sample, chance=(homoplasy, homoplasy)), names.size)
+    obs, order = observe(merged, locus, sample, chance=(homoplasy, homoplasy))
     found = assign(obs, n_chains=names.size, n_samples=n_samples, invariant=np.zeros(names.size, bool),
                    partners=False, threshold=threshold)
     cells = found.cells.iloc[np.argsort(order)].reset_index(drop=True)
@@ -102,8 +102,9 @@ def barcode_clones(rows: pd.DataFrame, names: np.ndarray, *, patient: str, sampl
 def _corrected(rows: pd.DataFrame, names: np.ndarray) -> pd.DataFrame:
     if not all(set(name) <= set("ACGT") for name in names):
         return rows
-    rows, _ = correct(rows, letters(names), np.zeros(names.size, np.int64))
-    return rows.groupby(["cell", "chain"])["umis"].sum().reset_index()
+    chain, _ = correct(*(rows[c].to_numpy(np.int64) for c in ("cell", "chain", "umis", "sample")),
+                       letters(names), np.zeros(names.size, np.int64))
+    return rows.assign(chain=chain).groupby(["cell", "chain"])["umis"].sum().reset_index()
 
 
 def _clones(patient: str, found: Assignment, rows: pd.DataFrame, sets: np.ndarray, names: np.ndarray) -> pd.DataFrame:

@@ -70,8 +70,9 @@ def identify(table: pd.DataFrame) -> tuple[np.ndarray, ChainList]:
     """
     genes = {name: _words(table[name], sort=True) for name in GENES}
     junction = _words(table["junction"])
-    spelled = cores(letters(junction.texts))
-    rank = spelled.rank()
+    spelled = letters(junction.texts)
+    inner = cores(spelled)
+    rank = inner.rank()
     sizes = [genes["locus"].texts.size, int(rank.max(initial=0)) + 1, *(genes[g].texts.size for g in GENES[1:])]
     parts = (genes["locus"].codes, rank[junction.codes], *(genes[g].codes for g in GENES[1:]))
     code, unique = pd.factorize(_packed(parts, sizes), sort=True)
@@ -79,13 +80,13 @@ def identify(table: pd.DataFrame) -> tuple[np.ndarray, ChainList]:
     of_rank = np.zeros(sizes[1], np.int64)
     of_rank[rank] = np.arange(rank.size)
     keys = _Keys(Words(locus, genes["locus"].texts), Words(v, genes["v_gene"].texts), Words(j, genes["j_gene"].texts),
-                 core, spelled.take(of_rank[core]))
+                 core, inner.take(of_rank[core]))
     target = _resolve(keys)
-    used, dense = np.unique(target[target >= 0], return_inverse=True)
-    final = np.full(unique.size, -1, np.int64)
-    final[target >= 0] = dense
-    chain = final[code]
-    return chain, _described(table, chain, junction, keys.take(used))
+    present = np.zeros(unique.size + 1, bool)
+    present[target], present[-1] = True, False
+    used = np.flatnonzero(present)
+    chain = np.where(target >= 0, (np.cumsum(present) - 1)[target], -1)[code]
+    return chain, _described(table, chain, junction, spelled, keys.take(used))
 
 
 def _words(column: pd.Series, *, sort: bool = False) -> Words:
@@ -166,10 +167,9 @@ def _compatible(keys: _Keys, a: int, b: int) -> bool:
     return all(compatible(g.texts[g.codes[a]], g.texts[g.codes[b]]) for g in (keys.v_gene, keys.j_gene))
 
 
-def _described(table: pd.DataFrame, chain: np.ndarray, junction: Words, keys: _Keys) -> ChainList:
+def _described(table: pd.DataFrame, chain: np.ndarray, junction: Words, spelled: Letters, keys: _Keys) -> ChainList:
     """Add junction, junction_aa and C gene of each chain from its rows: longest, commonest, first in the alphabet."""
     n = keys.rank.size
-    spelled = letters(junction.texts)
     rows = np.flatnonzero((chain >= 0) & (spelled.wildcards() == 0)[junction.codes])
     longest = _leading(chain[rows], junction.codes[rows], n, junction.texts, spelled.length)
     without = np.flatnonzero(longest < 0)  # N in the anchor codons of every spelling

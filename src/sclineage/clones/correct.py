@@ -32,7 +32,8 @@ def _parents(letters, block, ranked, umis, ratio):  # type: ignore[no-untyped-de
     return out
 
 
-def correct(rows: pd.DataFrame, core: Letters, kind: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
+def correct(cell: np.ndarray, chain: np.ndarray, umis: np.ndarray, sample: np.ndarray, core: Letters,
+            kind: np.ndarray) -> tuple[np.ndarray, pd.DataFrame]:
     """Rename erroneous chains to their parents within each sample.
 
     A child differs from its parent in one nucleotide at equal V, J and length, holds at most a tenth of the parent's
@@ -40,29 +41,27 @@ def correct(rows: pd.DataFrame, core: Letters, kind: np.ndarray) -> tuple[pd.Dat
 
     Parameters
     ----------
-    rows
-        ``cell, sample, chain, umis`` (int64), one row per chain of a cell. Chains of unknown UMI are kept.
+    cell, chain, umis, sample
+        int64, one row per chain of a cell. Chains of unknown UMI are kept.
     core, kind
         Letters of every chain, and the number of its (locus, V, J).
 
     Returns
     -------
-    rows
-        With children renamed; a cell may then hold a chain twice.
+    chain
+        Children renamed; a cell may then hold a chain twice.
     collapsed
         One row per collapse: ``sample, child, parent, umis, n_cells``.
     """
-    chain, found = rows["chain"].to_numpy(np.int64).copy(), []
-    sample = rows["sample"].to_numpy(np.int64)
+    renamed, found = chain.copy(), []
     for s in np.flatnonzero(np.bincount(sample)):
         here = np.flatnonzero(sample == s)
-        part = (rows["cell"].to_numpy(np.int64)[here], chain[here], rows["umis"].to_numpy(np.int64)[here])
-        pairs = _one_sample(*part, core, kind)
+        pairs = _one_sample(cell[here], chain[here], umis[here], core, kind)
         parent = np.arange(kind.size)
         parent[pairs["child"]] = pairs["parent"]
-        chain[here] = parent[part[1]]
+        renamed[here] = parent[chain[here]]
         found.append(pairs.assign(sample=s)[["sample", *pairs.columns]])
-    return rows.assign(chain=chain), pd.concat(found, ignore_index=True) if found else _none()
+    return renamed, pd.concat(found, ignore_index=True) if found else _none()
 
 
 def _none() -> pd.DataFrame:
@@ -90,8 +89,10 @@ def _allowed(cell: np.ndarray, chain: np.ndarray, umis: np.ndarray, child: np.nd
     """Which pairs have a child that is seen only beside its parent or with one UMI, and a parent that is no child."""
     of, is_parent = np.full(n_chains, -1, np.int64), np.zeros(n_chains, bool)
     of[child], is_parent[parent] = parent, True
-    holders = is_parent[chain]
     rows = np.flatnonzero(of[chain] >= 0)
+    asked = np.zeros(int(cell.max(initial=0)) + 1, bool)
+    asked[cell[rows]] = True
+    holders = np.flatnonzero(is_parent[chain] & asked[cell])
     beside = np.isin(cell[rows] * n_chains + of[chain[rows]], cell[holders] * n_chains + chain[holders])
     alone = np.zeros(n_chains, bool)
     alone[chain[rows[~beside & (umis[rows] > 1)]]] = True

@@ -43,9 +43,11 @@ def chain_hashes(chains: ChainList, rows: np.ndarray) -> np.ndarray:
     out, chosen = np.full(len(chains), None, dtype=object), np.zeros(len(chains), bool)
     chosen[rows] = True
     rows = np.flatnonzero(chosen)
-    _, first, kind = np.unique(chains.kind[rows], return_index=True, return_inverse=True)
+    kind, distinct = pd.factorize(chains.kind[rows])
+    example = np.zeros(distinct.size, np.int64)
+    example[kind] = rows
     genes = [f"|{v}|{j}".encode() for v, j in
-             zip(*(chains.columns[g].take(rows[first]) for g in ("v_gene", "j_gene")), strict=True)]
+             zip(*(chains.columns[g].take(example) for g in ("v_gene", "j_gene")), strict=True)]
     spelled = zip(chains.core.take(rows).texts(), kind.tolist(), strict=True)
     out[rows] = _hashes([core + genes[k] for core, k in spelled])
     return out

@@ -51,8 +51,7 @@ class Letters(NamedTuple):
 
     def wildcards(self) -> np.ndarray:
         """Number of N of every word, int64 (n)."""
-        before = np.concatenate([[0], np.cumsum(self.content == _N)])
-        return np.asarray(before[self.end] - before[self.start])
+        return np.asarray(_count(self.content, self.start, self.end, _N))
 
 
 def letters(texts: Sequence[str] | np.ndarray) -> Letters:
@@ -79,6 +78,15 @@ def _part(content, start, end, k, digit):  # type: ignore[no-untyped-def]
     for i in range(start.size):
         for at in range(start[i] + k * _PER_PART, start[i] + (k + 1) * _PER_PART):
             out[i] = out[i] * 6 + (digit[content[at]] if at < end[i] else 0)
+    return out
+
+
+@njit(cache=True)
+def _count(content, start, end, letter):  # type: ignore[no-untyped-def]
+    out = np.zeros(start.size, np.int64)
+    for i in range(start.size):
+        for at in range(start[i], end[i]):
+            out[i] += content[at] == letter
     return out
 
 

@@ -22,6 +22,15 @@ def first_anchors(ptr, chain, locus, umi, canonical, anchor):  # type: ignore[no
 
 
 @njit(cache=True)
+def maxima(key, values, n_keys):  # type: ignore[no-untyped-def]
+    """Largest value of each key, at least 0; float64 (n_keys)."""
+    out = np.zeros(n_keys)
+    for row in range(key.size):
+        out[key[row]] = max(out[key[row]], values[row])
+    return out
+
+
+@njit(cache=True)
 def table_rows(entries, start, chain, locus, umi, own):  # type: ignore[no-untyped-def]
     """Runs of equal chains within each clone: the fields of `nuclei.Table`.
 

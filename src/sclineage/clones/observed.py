@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -62,8 +63,9 @@ class Observed(NamedTuple):
     by_chain: np.ndarray
 
 
-def observe(rows: pd.DataFrame, locus: np.ndarray, sample: np.ndarray, group: np.ndarray | None = None, *,
-            unseen: float = 0.2, chance: tuple[float, float] = CHANCE) -> Observed:
+def observe(rows: Mapping[str, np.ndarray] | pd.DataFrame, locus: np.ndarray, sample: np.ndarray,
+            group: np.ndarray | None = None, *, unseen: float = 0.2,
+            chance: tuple[float, float] = CHANCE) -> tuple[Observed, np.ndarray]:
     """Arrange the chains of the cells of one patient.
 
     Parameters
@@ -81,16 +83,29 @@ def observe(rows: pd.DataFrame, locus: np.ndarray, sample: np.ndarray, group: np
         the same share; what rare chains lose goes to clones of which no cell was captured.
     chance
         P(a new rearrangement equals a given chain), by locus.
+
+    Returns
+    -------
+    observed
+        The cells sorted by what they show, so that sums over cells do not depend on the order they came in.
+    order
+        int64 (n): for each of these cells, its row in `sample`.
     """
-    ptr, chain, umi = _arranged(tuple(rows[c].to_numpy(np.int64) for c in ("cell", "chain", "umis")), sample.size)
-    cell = np.repeat(np.arange(sample.size), np.diff(ptr))
-    where = locus[chain] if chain.size else np.zeros(0, np.int64)
+    ptr, chain, umi = _arranged(tuple(np.asarray(rows[c], np.int64) for c in ("cell", "chain", "umis")), sample.size)
+    stratum = sample * N_GROUPS + (0 if group is None else group)
+    order = _canonical_order(ptr, chain, umi, stratum)
+    count, former = np.diff(ptr)[order], ptr[:-1][order]
+    ptr = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+    cell = np.repeat(np.arange(order.size), count)
+    entry = (former - ptr[:-1])[cell] + np.arange(cell.size)
+    chain, umi, sample, where = chain[entry], umi[entry], sample[order].astype(np.int64), np.zeros(0, np.int64)
     share = np.zeros(0)
     if chain.size:
+        where = locus[chain]
         share = _shares(chain, where, np.maximum(umi, 1), sample[cell], unseen, np.array(chance))
-    return Observed(ptr, chain, where, umi, np.searchsorted(UMI_CLASSES, umi, side="right") - 1, share,
-                    sample.astype(np.int64), sample * N_GROUPS + (0 if group is None else group), np.array(chance),
-                    cell, _by_chain(chain, where, locus.size))
+    by_chain, _ = by_key(where * locus.size + chain, 2 * locus.size, np.arange(chain.size))
+    return Observed(ptr, chain, where, umi, np.searchsorted(UMI_CLASSES, umi, side="right") - 1, share, sample,
+                    stratum[order], np.array(chance), cell, by_chain), order
 
 
 @njit(cache=True)
@@ -122,31 +137,17 @@ def _arranged(rows, n):  # type: ignore[no-untyped-def]
     return ptr, chains[:ptr[n]].copy(), umis[:ptr[n]].copy()
 
 
-def _by_chain(chain: np.ndarray, locus: np.ndarray, n_chains: int) -> np.ndarray:
-    return np.asarray(by_key(locus * n_chains + chain, 2 * n_chains, np.arange(chain.size))[0])
-
-
-def in_canonical_order(obs: Observed, n_chains: int) -> tuple[Observed, np.ndarray]:
-    """The cells sorted by what they show, so that sums over cells do not depend on the order they came in.
-
-    Returns the sorted cells and, for each, its former row.
-    """
-    ptr, sequence = obs.ptr, (np.append(obs.chain, -1) + 1, np.append(obs.umi, -1) + 1)
+def _canonical_order(ptr: np.ndarray, chain: np.ndarray, umi: np.ndarray, stratum: np.ndarray) -> np.ndarray:
+    """Cells by stratum, then by their chains and UMIs."""
+    sequence = np.append(chain, -1) + 1, np.append(umi, -1) + 1
 
     def part(rows: np.ndarray, k: int) -> np.ndarray:
         if k == 0:
-            return obs.stratum[rows] + 1
+            return stratum[rows] + 1
         entry = ptr[rows] + (k - 1) // 2
         return sequence[(k - 1) % 2][np.where(entry < ptr[rows + 1], entry, -1)]
 
-    order = np.argsort(ranks(obs.sample.size, part), kind="stable")
-    count = np.diff(ptr)[order]
-    moved = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
-    cell = np.repeat(np.arange(order.size), count)
-    entry = ptr[order][cell] - moved[cell] + np.arange(cell.size)
-    chain, locus, umi, umi_class, share = (values[entry] for values in obs[1:6])
-    return Observed(moved, chain, locus, umi, umi_class, share, obs.sample[order], obs.stratum[order], obs.chance,
-                    cell, _by_chain(chain, locus, n_chains)), order
+    return np.argsort(ranks(stratum.size, part), kind="stable")
 
 
 def _shares(chain: np.ndarray, locus: np.ndarray, umi: np.ndarray, sample: np.ndarray, unseen: float,

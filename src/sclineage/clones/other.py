@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from .flat import Words
 from .observed import UMI_CLASSES
 from .rates import DEFAULT_AMBIENT_UMI, DEFAULT_CAPTURE, DEFAULT_OWN, WEIGHT
 
@@ -17,13 +18,11 @@ KINDS = {"alpha_beta": ("TRA", "TRB"), "gamma_delta": ("TRG", "TRD"), "B_cell": 
 _B = KINDS["B_cell"]
 
 
-def kinds_shown(table: pd.DataFrame, n_cells: int) -> np.ndarray:
-    """Kinds of productive chains that each cell shows: bool (kinds, n)."""
+def kinds_shown(cell: np.ndarray, locus: Words, n_cells: int) -> np.ndarray:
+    """Kinds of chains that each cell shows, given cell and locus of every productive one: bool (kinds, n)."""
     bits = np.zeros((len(KINDS), n_cells), bool)
-    codes, names = pd.factorize(table["locus"].to_numpy(object))
-    productive, cell = table["productive"].to_numpy(bool), table["cell"].to_numpy(np.int64)
     for row, loci in enumerate(KINDS.values()):
-        bits[row, cell[productive & np.isin(names, loci)[codes]]] = True
+        bits[row, cell[np.isin(locus.texts, loci)[locus.codes]]] = True
     return bits
 
 
@@ -53,6 +52,8 @@ def beside_b_cell(table: pd.DataFrame, shown: np.ndarray, sample: np.ndarray, do
         Doublet share per sample.
     """
     t_cell, b_only = shown[0], shown[2] & ~shown[0] & ~shown[1]
+    if not shown[2].any():
+        return np.zeros(sample.size)
     rows = table[table["productive"].to_numpy(bool) & table["locus"].isin(_B).to_numpy()]
     rows = rows.sort_values(["cell", "umis"], kind="stable")
     cell, umi = rows["cell"].to_numpy(np.int64), np.maximum(rows["umis"].to_numpy(np.int64), 1)

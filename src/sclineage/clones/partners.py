@@ -60,10 +60,8 @@ def partners(obs: Observed, table: Table, bearing: np.ndarray) -> np.ndarray:
     """
     rows = np.flatnonzero(table.locus == 1)
     chain, support, n = table.chain[rows], table.support[rows], bearing[table.clone[rows], 1]
-    seen = np.bincount(obs.chain)
-    most = np.zeros(seen.size)
-    np.maximum.at(most, chain, support)
     good = (support >= 2) & (support >= MIN_SHARE * n)
+    seen, most = np.bincount(obs.chain), cells_.maxima(chain, support, int(obs.chain.max(initial=-1)) + 1)
     weak = np.flatnonzero(good & (n > 2) & (support < most[chain]))
     elsewhere = np.maximum(seen[chain[weak]] - most[chain[weak]], 0) / max(obs.sample.size, 1)
     good[weak] = ~(binom.sf(support[weak] - 1, n[weak], np.minimum(elsewhere, 1)) >= SURE_P)

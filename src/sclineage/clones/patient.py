@@ -13,7 +13,7 @@ from .correct import correct
 from .flat import Words
 from .ids import child_aliases, clone_ids
 from .markers import clone_markers
-from .observed import Observed, in_canonical_order, observe
+from .observed import Observed, observe
 from .other import beside_b_cell, kind_names, kinds_shown
 from .rates import capture_by_sample
 
@@ -70,15 +70,16 @@ def patient_clones(table: pd.DataFrame, *, patient: str, sample: np.ndarray, n_s
     threshold
         Posterior from which a clone is named.
     """
-    use = np.flatnonzero(table["productive"].to_numpy(bool) & table["locus"].isin([ANCHOR, PARTNER]).to_numpy())
+    codes, texts = pd.factorize(table["locus"].to_numpy(object))
+    productive, cell = table["productive"].to_numpy(bool), table["cell"].to_numpy(np.int64)
+    shown = kinds_shown(cell[productive], Words(codes[productive], texts), sample.size)
+    use = np.flatnonzero(productive & np.isin(texts, (ANCHOR, PARTNER))[codes])
     chain, chains = identify(table if use.size == len(table) else table.iloc[use])
-    cell = table["cell"].to_numpy(np.int64)[use]
-    rows = pd.DataFrame({"cell": cell, "chain": chain, "umis": table["umis"].to_numpy(np.int64)[use],
-                         "sample": sample[cell]})[chain >= 0]
-    rows, collapsed = correct(rows, chains.core, chains.kind)
+    use, chain = use[chain >= 0], chain[chain >= 0]
+    rows = {"cell": cell[use], "chain": chain, "umis": table["umis"].to_numpy(np.int64)[use]}
+    rows["chain"], collapsed = correct(*rows.values(), sample[rows["cell"]], chains.core, chains.kind)
     locus = chains.coded("locus", {ANCHOR: 0, PARTNER: 1})
-    obs, order = in_canonical_order(observe(rows, locus, sample, group), len(chains))
-    shown = kinds_shown(table, sample.size)
+    obs, order = observe(rows, locus, sample, group)
 
     def beside(doublet: np.ndarray) -> np.ndarray:
         return beside_b_cell(table, shown, sample, doublet)[order]
@@ -131,18 +132,18 @@ def _receptors(patient: str, found: Assignment, ids: np.ndarray, chains: ChainLi
     for column, texts in mates.items():
         texts[dual] = [";".join(filter(None, pair)) for pair in
                        zip(texts[dual], text(column, two[dual]), strict=True)]
-    return _one_row_per_id(pd.DataFrame({
+    frame = pd.DataFrame({
         "patient": patient, "clone_id": ids, "trb_junction": text("junction", anchor),
         "trb_junction_aa": text("junction_aa", anchor), "trb_v": text("v_gene", anchor),
         "trb_j": text("j_gene", anchor), "tra_junction": mates["junction"], "tra_v": mates["v_gene"],
         "tra_j": mates["j_gene"], "trb_c": text("c_gene", anchor), "n_cells": clones["n_cells"].to_numpy(),
-        "n_paired": clones["n_paired"].to_numpy()}))
+        "n_paired": clones["n_paired"].to_numpy()})
+    sisters = clones.duplicated("anchor", keep=False).to_numpy()
+    return frame if frame["clone_id"][sisters].is_unique else _one_row_per_id(frame)
 
 
 def _one_row_per_id(frame: pd.DataFrame) -> pd.DataFrame:
     """Nuclei that turned out to be one clone (same anchor, same partner) share an id: one row, sizes added."""
-    if frame["clone_id"].is_unique:
-        return frame
     sizes = frame.groupby("clone_id", sort=False)[["n_cells", "n_paired"]].sum()
     first = frame.sort_values("n_cells", ascending=False, kind="stable").drop_duplicates("clone_id")
     first = first.loc[first.index.sort_values()].set_index("clone_id", drop=False)
@@ -152,7 +153,9 @@ def _one_row_per_id(frame: pd.DataFrame) -> pd.DataFrame:
 def _rates(found: Assignment, obs: Observed, n_samples: int) -> pd.DataFrame:
     rates, cell, sample = found.fit.rates, obs.cell, obs.sample
     capture = capture_by_sample(rates, obs)
-    with_locus = [np.bincount(sample[np.unique(cell[obs.locus == k])], minlength=n_samples) for k in (0, 1)]
+    shows = np.zeros((2, sample.size), bool)
+    shows[obs.locus, cell] = True
+    with_locus = [np.bincount(sample[of], minlength=n_samples) for of in shows]
     foreign = np.bincount(sample[cell], 1 - found.fit.post.own, minlength=n_samples)
     entries = np.bincount(sample[cell], minlength=n_samples)
     return pd.DataFrame({
