@@ -102,8 +102,7 @@ def barcode_clones(rows: pd.DataFrame, names: np.ndarray, *, patient: str, sampl
 def _corrected(rows: pd.DataFrame, names: np.ndarray) -> pd.DataFrame:
     if not all(set(name) <= set("ACGT") for name in names):
         return rows
-    chain, _ = correct(*(rows[c].to_numpy(np.int64) for c in ("cell", "chain", "umis", "sample")),
-                       letters(names), np.zeros(names.size, np.int64))
+    chain, _ = correct(rows, letters(names), np.zeros(names.size, np.int64))
     return rows.assign(chain=chain).groupby(["cell", "chain"])["umis"].sum().reset_index()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from numba import njit
@@ -32,7 +34,7 @@ def _parents(letters, block, ranked, umis, ratio):  # type: ignore[no-untyped-de
     return out
 
 
-def correct(cell: np.ndarray, chain: np.ndarray, umis: np.ndarray, sample: np.ndarray, core: Letters,
+def correct(rows: Mapping[str, np.ndarray] | pd.DataFrame, core: Letters,
             kind: np.ndarray) -> tuple[np.ndarray, pd.DataFrame]:
     """Rename erroneous chains to their parents within each sample.
 
@@ -41,8 +43,8 @@ def correct(cell: np.ndarray, chain: np.ndarray, umis: np.ndarray, sample: np.nd
 
     Parameters
     ----------
-    cell, chain, umis, sample
-        int64, one row per chain of a cell. Chains of unknown UMI are kept.
+    rows
+        ``cell, chain, umis, sample`` (int64), one row per chain of a cell. Chains of unknown UMI are kept.
     core, kind
         Letters of every chain, and the number of its (locus, V, J).
 
@@ -53,6 +55,7 @@ def correct(cell: np.ndarray, chain: np.ndarray, umis: np.ndarray, sample: np.nd
     collapsed
         One row per collapse: ``sample, child, parent, umis, n_cells``.
     """
+    cell, chain, umis, sample = (np.asarray(rows[c], np.int64) for c in ("cell", "chain", "umis", "sample"))
     renamed, found = chain.copy(), []
     for s in np.flatnonzero(np.bincount(sample)):
         here = np.flatnonzero(sample == s)

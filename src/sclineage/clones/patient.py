@@ -76,8 +76,9 @@ def patient_clones(table: pd.DataFrame, *, patient: str, sample: np.ndarray, n_s
     use = np.flatnonzero(productive & np.isin(texts, (ANCHOR, PARTNER))[codes])
     chain, chains = identify(table if use.size == len(table) else table.iloc[use])
     use, chain = use[chain >= 0], chain[chain >= 0]
-    rows = {"cell": cell[use], "chain": chain, "umis": table["umis"].to_numpy(np.int64)[use]}
-    rows["chain"], collapsed = correct(*rows.values(), sample[rows["cell"]], chains.core, chains.kind)
+    rows = {"cell": cell[use], "chain": chain, "umis": table["umis"].to_numpy(np.int64)[use],
+            "sample": sample[cell[use]]}
+    rows["chain"], collapsed = correct(rows, chains.core, chains.kind)
     locus = chains.coded("locus", {ANCHOR: 0, PARTNER: 1})
     obs, order = observe(rows, locus, sample, group)
 
