@@ -99,6 +99,15 @@ def test_stored_object_holds_the_tables(result: Path) -> None:
                                   check_dtype=False)
 
 
+def test_neither_car_nor_virus_nor_a_difference_between_samples_makes_clusters(result: Path) -> None:
+    mdata = mudata.read_h5mu(result / "patient.h5mu")
+    genes, kept = mdata["gex"].var, mdata.uns["sclineage"]
+    for features in (kept["car_features"], kept["virus_features"]):
+        named = genes.index.isin([*features])
+        assert named.any() and not genes.loc[named, "highly_variable"].any()
+    assert genes["highly_variable"].any() and kept["params"]["embed"]["batch_key"] == "sample"
+
+
 @pytest.mark.slow
 def test_order_of_rows_cells_and_files_does_not_matter(sheet: Path, result: Path, tmp_path: Path) -> None:
     other = run(shuffle(sheet, tmp_path / "in"), tmp_path / "out")

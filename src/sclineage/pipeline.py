@@ -203,12 +203,10 @@ class _Patient:
         annotate(data)
         gex = access.modality(data, "gex")
         if gex is not None and gex.n_obs >= 3:
-            embed(gex, rng=self.options.seed)
-            neighbors(gex, device=settings.device)
-            cluster(gex, rng=self.options.seed, n_seeds=SEEDS, key_added="cluster", device=settings.device)
-            umap(gex, rng=self.options.seed)
-            of_cells = gex.obs[["cluster", "cluster_stability"]].astype({"cluster": str}).reindex(data.obs_names)
-            access.put(data, of_cells.fillna({"cluster": ""}))
+            embed(data, rng=self.options.seed, batch_key="sample")  # the whole patient: CAR and virus are named there
+            neighbors(data, device=settings.device)
+            cluster(data, rng=self.options.seed, n_seeds=SEEDS, key_added="cluster", device=settings.device)
+            umap(data, rng=self.options.seed)
         return data
 
     def _clones(self, data: Data) -> Data:

@@ -97,6 +97,16 @@ def test_every_community_is_connected_and_numbered_by_size(seed: int, resolution
                                                                                    device="cpu").max()
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_partitions_of_several_seeds_are_those_of_each(backend: str, threads: int) -> None:
+    graph, seeds = blocks(150, seed=2), (3, 2**64 - 1, 0)
+    found = leiden.partitions(graph, seeds=seeds, resolution=2.0, device=backend, threads=threads)
+    assert [f.tolist() for f in found] == [
+        leiden.leiden(graph, resolution=2.0, seed=seed, device=backend).tolist() for seed in seeds]
+    assert leiden.partitions(graph, seeds=(), device=backend) == []
+    assert [f.tolist() for f in leiden.partitions(sparse.csr_matrix((2, 2)), seeds=(0, 1))] == [[0, 1], [0, 1]]
+
+
 SCRIPT = """
 import hashlib, sys
 from sclineage.kernels import leiden

@@ -128,15 +128,16 @@ def refine(links: Links, degree: list[int], comm: list[int], scale: float, batch
 
 def iterate(links: Links, degree: list[int], comm: list[int], scale: float,
             seeds: Iterator[int]) -> tuple[list[int], int]:
-    node, moves = list(range(len(degree))), 0
+    moves, levels = 0, []
     while True:
         n, batches = len(degree), _batches(len(degree))
         moves += move(links, degree, comm, scale, batches, [next(seeds) for _ in range(SWEEPS)])
         part = refine(links, degree, comm, scale, batches, next(seeds))
         names = {s: i for i, s in enumerate(sorted(set(part)))}
         if len(names) == n:
-            return [comm[i] for i in node], moves
+            break
         part = [names[s] for s in part]
+        levels.append((links, degree, part))
         links_, degree_ = [defaultdict(int) for _ in names], [0] * len(names)
         for v in range(n):
             degree_[part[v]] += degree[v]
@@ -149,8 +150,12 @@ def iterate(links: Links, degree: list[int], comm: list[int], scale: float,
         comm_ = [0] * len(names)
         for v in range(n):
             comm_[part[v]] = above[comm[v]]
-        node = [part[i] for i in node]
         links, degree, comm = [dict(d) for d in links_], degree_, comm_
+    for level, (links, degree, part) in reversed(list(enumerate(levels))):
+        comm = [comm[s] for s in part]
+        if level > 0:
+            moves += move(links, degree, comm, scale, _batches(len(degree)), [next(seeds) for _ in range(SWEEPS)])
+    return comm, moves
 
 
 def split(links: Links, labels: list[int]) -> list[int]:
@@ -180,6 +185,8 @@ def leiden(adjacency: sparse.csr_matrix, *, resolution: float = 1.0, n_iteration
             if turn and moves == 0:
                 break
             labels = split(links, new)
+        move(links, degree, labels, scale, _batches(len(labels)), [next(seeds) for _ in range(SWEEPS)])
+        labels = split(links, labels)
     sizes = {c: labels.count(c) for c in set(labels)}
     rank = {c: i for i, c in enumerate(sorted(sizes, key=lambda c: (-sizes[c], labels.index(c))))}
     return [rank[c] for c in labels]

@@ -19,7 +19,7 @@ from .._errors import InputError, MissingDependencyError, nearest
 from .._settings import Device
 from ..kernels.graphs import distance_graph, snn_graph, umap_graph
 from ..kernels.knn import nearest as nearest_points
-from ..kernels.leiden import leiden
+from ..kernels.leiden import partitions
 from ..patient import access
 from ..patient.api import not_expression
 from . import rapids
@@ -323,8 +323,9 @@ def cluster(adata: access.Data, *, resolution: float = 1.0, n_iterations: int = 
         raise InputError("obsp", "no 'connectivities'", "run sl.pp.neighbors first")
     if n_seeds < 1:
         raise InputError("n_seeds", f"found {n_seeds}", "give a number of at least 1")
-    runs = [leiden(gex.obsp["connectivities"], resolution=resolution, n_iterations=n_iterations,
-                   seed=(rng + i) % (1 << 64) if i else rng, device=device, threads=threads) for i in range(n_seeds)]
+    seeds = [(rng + i) % (1 << 64) if i else rng for i in range(n_seeds)]
+    runs = partitions(gex.obsp["connectivities"], seeds=seeds, resolution=resolution, n_iterations=n_iterations,
+                      device=device, threads=threads)
     labels, params = runs[0], {"resolution": resolution, "n_iterations": n_iterations, "random_state": rng}
     names = [str(i) for i in range(labels.max(initial=-1) + 1)]
     gex.obs[key_added] = pd.Categorical(labels.astype(str), categories=names)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from .components_cpu import flatten, unite
+from .components_cpu import flatten_alone, unite
 
 PER_BATCH, FEWEST, MOST = 128, 16, 256  # vertices of a batch, and batches, powers of two
 ALONE = 1024  # vertices of a batch up to which no second thread is woken
@@ -66,12 +66,12 @@ def _mark(a: int, b: int) -> np.uint64:
     return x ^ (x >> _27)
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True)
 def whole(indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, scale: float,
           weights: np.ndarray, degree: np.ndarray) -> tuple[np.uint64, np.uint64]:
     """Fill in whole-number weights and their sum per row; check sums of the matrix and of its transpose."""
     straight, turned = np.uint64(0), np.uint64(0)
-    for v in prange(degree.size):
+    for v in range(degree.size):
         total = np.int64(0)
         one, two = np.uint64(0), np.uint64(0)
         for e in range(indptr[v], indptr[v + 1]):
@@ -91,21 +91,24 @@ def whole(indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, scale: floa
 def _best(v: int, indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray, comm: np.ndarray, volume: np.ndarray,
           degree: np.ndarray, scale: float, sums: np.ndarray, seen: np.ndarray) -> int:
     """Community of largest gain for a vertex; its own in a tie, else the lowest."""
-    own, found = comm[v], 0
+    own, found, here = comm[v], 0, np.int64(0)
     for e in range(indptr[v], indptr[v + 1]):
         c = comm[indices[e]]
-        if sums[c] == 0:
-            seen[found] = c
-            found += 1
-        sums[c] += weights[e]
+        if c == own:
+            here += weights[e]
+        else:
+            if sums[c] == 0:
+                seen[found] = c
+                found += 1
+            sums[c] += weights[e]
     factor = scale * degree[v]
-    best, most = own, sums[own] - factor * (volume[own] - degree[v])
+    best, most = own, here - factor * (volume[own] - degree[v])
     if most < 0.0 and volume[v] == 0:
         best, most = np.int32(v), 0.0
     for i in range(found):
         c = seen[i]
         gain = sums[c] - factor * volume[c]
-        if c != own and (gain > most or (gain == most and best != own and c < best)):
+        if gain > most or (gain == most and best != own and c < best):
             best, most = c, gain
         sums[c] = 0
     return best
@@ -117,6 +120,15 @@ def _decide(first: int, last: int, listed: np.ndarray, target: np.ndarray, indpt
             sums: np.ndarray, seen: np.ndarray) -> None:
     for i in range(first, last):
         target[i] = _best(listed[i], indptr, indices, weights, comm, volume, degree, scale, sums, seen)
+
+
+@njit(cache=True, parallel=True)
+def _decide_shared(threads: int, first: int, size: int, listed: np.ndarray, target: np.ndarray, indptr: np.ndarray,
+                   indices: np.ndarray, weights: np.ndarray, comm: np.ndarray, volume: np.ndarray, degree: np.ndarray,
+                   scale: float, sums: np.ndarray, seen: np.ndarray) -> None:
+    for t in prange(threads):
+        _decide(first + t * size // threads, first + (t + 1) * size // threads, listed, target, indptr, indices,
+                weights, comm, volume, degree, scale, sums[t], seen[t])
 
 
 @njit(cache=True)
@@ -143,7 +155,7 @@ def _apply(first: int, last: int, listed: np.ndarray, target: np.ndarray, indptr
     return moves
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def move(indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray, comm: np.ndarray, volume: np.ndarray,
          degree: np.ndarray, scale: float, most: int, salts: np.ndarray, threads: int) -> int:
     """Move vertices between communities, in place, until none wants to or the salts are used up; number of moves.
@@ -163,9 +175,8 @@ def move(indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray, comm: np.
         for b in range(batches):
             first, size = starts[b], starts[b + 1] - starts[b]
             if threads > 1 and size > ALONE:
-                for t in prange(threads):
-                    _decide(first + t * size // threads, first + (t + 1) * size // threads, listed, target, indptr,
-                            indices, weights, comm, volume, degree, scale, sums[t], seen[t])
+                _decide_shared(threads, first, size, listed, target, indptr, indices, weights, comm, volume, degree,
+                               scale, sums, seen)
             else:
                 _decide(first, first + size, listed, target, indptr, indices, weights, comm, volume, degree, scale,
                         sums[0], seen[0])
@@ -214,6 +225,16 @@ def _joins(first: int, last: int, mine: int, salt: np.uint64, batches: int, list
                                   scale, sub, room, inside, size, sums, seen)
 
 
+@njit(cache=True, parallel=True)
+def _joins_shared(threads: int, first: int, size: int, mine: int, salt: np.uint64, batches: int, listed: np.ndarray,
+                  target: np.ndarray, indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray, comm: np.ndarray,
+                  volume: np.ndarray, degree: np.ndarray, scale: float, sub: np.ndarray, room: np.ndarray,
+                  inside: np.ndarray, count: np.ndarray, sums: np.ndarray, seen: np.ndarray) -> None:
+    for t in prange(threads):
+        _joins(first + t * size // threads, first + (t + 1) * size // threads, mine, salt, batches, listed, target,
+               indptr, indices, weights, comm, volume, degree, scale, sub, room, inside, count, sums[t], seen[t])
+
+
 @njit(cache=True)
 def _merge(first: int, last: int, listed: np.ndarray, target: np.ndarray, indptr: np.ndarray, indices: np.ndarray,
            weights: np.ndarray, degree: np.ndarray, sub: np.ndarray, room: np.ndarray, inside: np.ndarray,
@@ -239,14 +260,14 @@ def _merge(first: int, last: int, listed: np.ndarray, target: np.ndarray, indptr
         target[listed[i]] = NONE
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def refine(indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray, comm: np.ndarray, volume: np.ndarray,
            degree: np.ndarray, scale: float, batches: int, salt: np.uint64, threads: int) -> np.ndarray:
     """Connected parts of the communities, int32: every vertex on its own may join a part it is linked to, once."""
     n = degree.size
     sub, size, room = np.arange(n).astype(np.int32), np.ones(n, dtype=np.int32), degree.copy()
     inside, target = np.zeros(n, dtype=np.int64), np.full(n, NONE, dtype=np.int32)
-    for v in prange(n):
+    for v in range(n):
         for e in range(indptr[v], indptr[v + 1]):
             if comm[indices[e]] == comm[v]:
                 inside[v] += weights[e]
@@ -255,10 +276,8 @@ def refine(indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray, comm: n
     for b in range(batches):
         first, count = starts[b], starts[b + 1] - starts[b]
         if threads > 1 and count > ALONE:
-            for t in prange(threads):
-                _joins(first + t * count // threads, first + (t + 1) * count // threads, b, salt, batches, listed,
-                       target, indptr, indices, weights, comm, volume, degree, scale, sub, room, inside, size,
-                       sums[t], seen[t])
+            _joins_shared(threads, first, count, b, salt, batches, listed, target, indptr, indices, weights, comm,
+                          volume, degree, scale, sub, room, inside, size, sums, seen)
         else:
             _joins(first, first + count, b, salt, batches, listed, target, indptr, indices, weights, comm, volume,
                    degree, scale, sub, room, inside, size, sums[0], seen[0])
@@ -267,7 +286,7 @@ def refine(indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray, comm: n
 
 
 # --- aggregating ------------------------------------------------------------------------------------------------------
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def ranks(labels: np.ndarray) -> tuple[np.ndarray, int]:
     """Labels (below n) numbered anew without gaps, in their order, int32; and how many there are."""
     n = labels.size
@@ -285,7 +304,7 @@ def ranks(labels: np.ndarray) -> tuple[np.ndarray, int]:
     return out, count
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def lowest(labels: np.ndarray) -> np.ndarray:
     """Labels (below n) replaced by their lowest member, int32."""
     first, out = np.full(labels.size, NONE, dtype=np.int32), np.empty(labels.size, dtype=np.int32)
@@ -296,7 +315,7 @@ def lowest(labels: np.ndarray) -> np.ndarray:
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def lifted(part: np.ndarray, comm: np.ndarray, count: int) -> np.ndarray:
     """Community of each node, named by its lowest node, int32."""
     out, first = np.empty(count, dtype=np.int32), np.full(part.size, NONE, dtype=np.int32)
@@ -309,7 +328,7 @@ def lifted(part: np.ndarray, comm: np.ndarray, count: int) -> np.ndarray:
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def aggregate(indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray, node: np.ndarray,
               count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Graph of the nodes: weights between two nodes summed, loops left out."""
@@ -343,7 +362,7 @@ def aggregate(indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray, node
     return new_indptr, new_indices[:new_indptr[count]].copy(), new_weights[:new_indptr[count]].copy()
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def totals(labels: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
     """Sum of the values of each label, int64."""
     out = np.zeros(count, dtype=np.int64)
@@ -352,7 +371,7 @@ def totals(labels: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def inner_weights(indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray, labels: np.ndarray,
                   count: int) -> np.ndarray:
     """Weight within each community, both directions, int64."""
@@ -364,15 +383,15 @@ def inner_weights(indptr: np.ndarray, indices: np.ndarray, weights: np.ndarray, 
     return out
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def split(indptr: np.ndarray, indices: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Lowest member of every connected part of every community, int32."""
     parent = np.arange(labels.size).astype(np.int32)
-    for v in prange(labels.size):
+    for v in range(labels.size):
         for e in range(indptr[v], indptr[v + 1]):
             if indices[e] < v and labels[indices[e]] == labels[v]:
                 unite(parent, v, indices[e])
-    return flatten(parent)
+    return flatten_alone(parent)
 
 
 def own_labels(n: int) -> np.ndarray:
