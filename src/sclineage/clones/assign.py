@@ -28,7 +28,7 @@ THRESHOLD = 0.95
 DROPOUT_THRESHOLD = 0.99  # of cells without an anchor: a wrong one puts a foreign cell into a clone
 STATUSES = np.array(["no_receptor", "doublet", "ambiguous", "attached_dropout", "ambient_cleaned", "multichain",
                      "assigned"], dtype=object)
-NO_RECEPTOR, AMBIGUOUS, COUNTED = 0, 2, 3  # rows of `STATUSES`; from COUNTED on the cell counts in its clone
+NO_RECEPTOR, DOUBLET, AMBIGUOUS, COUNTED = 0, 1, 2, 3  # rows of `STATUSES`; from COUNTED on a cell counts in its clone
 
 
 class Fit(NamedTuple):
@@ -62,15 +62,15 @@ class Assignment:
     fit: Fit
 
 
-def assign(obs: Observed, *, n_chains: int, n_samples: int, invariant: np.ndarray,
+def assign(obs: Observed, row: np.ndarray, *, n_chains: int, n_samples: int, invariant: np.ndarray,
            other_cell: Callable[[np.ndarray], np.ndarray] | None = None, partners: bool = True,
            threshold: float = THRESHOLD) -> Assignment:
     """Assign the cells of one patient to clones.
 
     Parameters
     ----------
-    obs
-        What was seen.
+    obs, row
+        What was seen, and the row of every cell in it (`observed.observe`).
     n_chains, n_samples
         Length of the chain list, number of samples.
     invariant
@@ -83,9 +83,14 @@ def assign(obs: Observed, *, n_chains: int, n_samples: int, invariant: np.ndarra
         Posterior from which a clone is named.
     """
     fit = _rounds(obs, n_chains, n_samples, invariant, with_partners=partners)
-    mixed = np.zeros(obs.sample.size) if other_cell is None else other_cell(fit.rates.doublet)
-    cells, keys = _calls(obs, fit, mixed > 0.5, threshold)
-    return Assignment(*_clone_rows(obs, fit, cells, keys, n_chains), fit)
+    rows, keys = _calls(obs, fit, threshold)
+    mixed = np.zeros(row.size) if other_cell is None else other_cell(fit.rates.doublet)
+    mixed = (mixed > 0.5) & (rows["status"].to_numpy() >= COUNTED)[row]
+    members = np.bincount(row[~mixed], minlength=obs.count.size)
+    rows, clones = _clone_rows(obs, members, fit, rows, keys, n_chains)
+    cells = pd.DataFrame({name: rows[name].to_numpy()[row] for name in rows})
+    cells["status"] = STATUSES[np.where(mixed, DOUBLET, cells["status"])]
+    return Assignment(cells, clones, fit)
 
 
 def _rounds(obs: Observed, n_chains: int, n_samples: int, invariant: np.ndarray, *, with_partners: bool) -> Fit:
@@ -130,8 +135,8 @@ def _counts(obs: Observed, nuclei: Nuclei, post: Posterior, clone: np.ndarray, m
                   apart * visible, pairs, droplets)
 
 
-def _calls(obs: Observed, fit: Fit, mixed: np.ndarray, threshold: float) -> tuple[pd.DataFrame, tuple[Keys, Keys]]:
-    """Status (row of `STATUSES`) and posterior of every cell, and the keys of the first and second clone it names."""
+def _calls(obs: Observed, fit: Fit, threshold: float) -> tuple[pd.DataFrame, tuple[Keys, Keys]]:
+    """Status (row of `STATUSES`) and posterior of every row, and the keys of the first and second clone it names."""
     post, nuclei = fit.post, fit.nuclei
     first, second = _named(obs, fit, 1), _named(obs, fit, 2)
     n_owned = [np.bincount(obs.cell[(post.owner == 1) & (obs.locus == k)], minlength=obs.sample.size) for k in (0, 1)]
@@ -141,7 +146,6 @@ def _calls(obs: Observed, fit: Fit, mixed: np.ndarray, threshold: float) -> tupl
     single &= (post.p_doublet <= 0.5) & ((n_owned[0] > 0) | _telling(obs, post, nuclei))
     doublet = (post.kind == PAIR) & (post.p_doublet > 0.5) & ((first.anchor >= 0) | (second.anchor >= 0))
     second = Keys(*(np.where(doublet, s, -1) for s in second))
-    doublet |= mixed & single
     status = np.select([np.diff(obs.ptr) == 0, doublet, ~single, n_owned[0] == 0, foreign, np.maximum(*n_owned) > 2],
                        range(6), 6)
     swap = doublet & _weaker_first(obs, post, first)
@@ -196,18 +200,18 @@ def _guess(nuclei: Nuclei, post: Posterior, first: Keys) -> tuple[Keys, np.ndarr
     return Keys(np.where(own, first.anchor, anchor), np.where(own, first.partner, partner)), p
 
 
-def _clone_rows(obs: Observed, fit: Fit, cells: pd.DataFrame, named: tuple[Keys, Keys],
+def _clone_rows(obs: Observed, members: np.ndarray, fit: Fit, cells: pd.DataFrame, named: tuple[Keys, Keys],
                 n_chains: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Number the clones that cells name and describe them by the chains of their counted members."""
+    """Number the clones that cells name and describe them by their `members`: cells of each row that may count."""
     n = obs.sample.size
     both = Keys(*(np.concatenate(pair) for pair in zip(*named, strict=True)))
     clone, anchor, split_by = number(both, n_chains)
     cells = cells.assign(clone=clone[:n], clone_2=clone[n:])
-    counted = np.where(cells["status"].to_numpy() >= COUNTED, clone[:n], -1)
+    counted = np.where((cells["status"].to_numpy() >= COUNTED) & (members > 0), clone[:n], -1)
     mine = (fit.post.owner == 1) & (counted >= 0)[obs.cell]
-    table = tally(obs, counted, mine, fit.post.own, anchor.size)
-    bearing = bearing_(obs.ptr, obs.locus, counted, mine, anchor.size)
-    size = np.bincount(counted[counted >= 0], minlength=anchor.size)
+    table = tally(obs._replace(count=members), counted, mine, fit.post.own, anchor.size)
+    bearing = bearing_(obs.ptr, obs.locus, members, counted, mine, anchor.size)
+    size = np.bincount(counted[counted >= 0], members[counted >= 0], minlength=anchor.size).astype(np.int64)
     clones = pd.DataFrame({"anchor": anchor, "split_by": split_by, "n_cells": size,
                            "n_paired": bearing[:, 2].astype(np.int64)})
     clones["n_anchor_cells"] = np.bincount(anchor, size, minlength=1).astype(np.int64)[anchor]
@@ -217,7 +221,7 @@ def _clone_rows(obs: Observed, fit: Fit, cells: pd.DataFrame, named: tuple[Keys,
     for name, rows, k in (("second_anchor", np.flatnonzero(second), 0), ("partner_1", mates, 0),
                           ("partner_2", mates, 1)):
         clones[name] = _nth(table.clone[rows], table.chain[rows], k, anchor.size)
-    return cells.assign(status=STATUSES[cells["status"].to_numpy()]), clones
+    return cells, clones
 
 
 def _nth(clone: np.ndarray, chain: np.ndarray, k: int, n_clones: int) -> np.ndarray:

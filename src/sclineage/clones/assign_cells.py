@@ -73,6 +73,7 @@ def captured(obs, nuclei, post, clone, mine, n_strata):  # type: ignore[no-untyp
     """
     ptr, chain, stratum, kind, first, owner = obs.ptr, obs.chain, obs.stratum, post.kind, post.first, post.owner
     known_ptr, known, locus, support, size = nuclei.ptr, nuclei.chain, nuclei.locus, nuclei.support, nuclei.size
+    count = obs.count
     seen, lost, lead = np.zeros((n_strata, 2)), np.zeros((n_strata, 2)), _leads(known_ptr, locus, support)
     proof = np.zeros(2, np.bool_)
     for i in range(clone.size):
@@ -83,7 +84,7 @@ def captured(obs, nuclei, post, clone, mine, n_strata):  # type: ignore[no-untyp
         for row in range(known_ptr[c], known_ptr[c + 1]):
             shows, others = _sight(known[row], support[row], clone[i] == c, chain, owner, mine, lo, hi)
             proof[locus[row]] |= shows and others
-        weight = min(1.0, CLONE_WEIGHT / max(size[c], 1.0))
+        weight = count[i] * min(1.0, CLONE_WEIGHT / max(size[c], 1.0))
         for k in range(2):
             row = lead[c, k]
             if row < 0 or not proof[1 - k]:
@@ -114,28 +115,28 @@ def expected(obs, nuclei, post, n_samples, n_strata):  # type: ignore[no-untyped
     the cells' own (S, 2); cells of a clone of their own (S), without own chain (G), doublets (S); the share of other
     clones for each cell (S); ordered pairs of ambient chains in one droplet (S); cells with an own chain (G).
     """
-    ptr, locus, umi_class, share, sample, stratum = (obs.ptr, obs.locus, obs.umi_class, obs.share, obs.sample,
-                                                     obs.stratum)
+    ptr, locus, umi_class, share, sample, stratum, count = (obs.ptr, obs.locus, obs.umi_class, obs.share, obs.sample,
+                                                            obs.stratum, obs.count)
     size, total, clone, is_own, p_new, p_none, p_doublet = (nuclei.size, max(nuclei.total, 1.0), post.clone, post.own,
                                                             post.p_new, post.p_none, post.p_doublet)
     own, foreign = np.zeros((n_strata, 2, N_CLASSES)), np.zeros((n_samples, 2, N_CLASSES))
     hidden, new, none, doublet = np.zeros((n_samples, 2)), np.zeros(n_samples), np.zeros(n_strata), np.zeros(n_samples)
     apart, pairs, found = np.zeros(n_samples), np.zeros(n_samples), np.zeros(n_strata)
     for i in range(sample.size):
-        s, g, k, squares = sample[i], stratum[i], 0.0, 0.0
+        s, g, n, k, squares = sample[i], stratum[i], count[i], 0.0, 0.0
         if ptr[i] == ptr[i + 1]:
             continue
         for e in range(ptr[i], ptr[i + 1]):
             other = 1.0 - is_own[e]
-            own[g, locus[e], umi_class[e]] += is_own[e]
-            foreign[s, locus[e], umi_class[e]] += other
-            hidden[s, locus[e]] += share[e] * is_own[e]
+            own[g, locus[e], umi_class[e]] += n * is_own[e]
+            foreign[s, locus[e], umi_class[e]] += n * other
+            hidden[s, locus[e]] += n * share[e] * is_own[e]
             k += other
             squares += other * other
-        pairs[s] += k * k - squares
-        new[s] += p_new[i]
-        none[g] += p_none[i]
-        found[g] += 1.0 - p_none[i]
-        doublet[s] += p_doublet[i]
-        apart[s] += 1.0 - (size[clone[i]] / total if clone[i] >= 0 else 0.0)
+        pairs[s] += n * (k * k - squares)
+        new[s] += n * p_new[i]
+        none[g] += n * p_none[i]
+        found[g] += n * (1.0 - p_none[i])
+        doublet[s] += n * p_doublet[i]
+        apart[s] += n * (1.0 - (size[clone[i]] / total if clone[i] >= 0 else 0.0))
     return own, foreign, hidden, new, none, doublet, apart, pairs, found

@@ -92,11 +92,11 @@ def barcode_clones(rows: pd.DataFrame, names: np.ndarray, *, patient: str, sampl
     sets = barcode_sets(rows["cell"].to_numpy(np.int64), rows["chain"].to_numpy(np.int64), names.size)
     merged = rows.assign(chain=sets[rows["chain"]]).groupby(["cell", "chain"])["umis"].sum().reset_index()
     locus = np.zeros(names.size, np.int64)
-    obs, order = observe(merged, locus, sample, chance=(homoplasy, homoplasy))
-    found = assign(obs, n_chains=names.size, n_samples=n_samples, invariant=np.zeros(names.size, bool),
+    obs, row = observe(merged, locus, sample, chance=(homoplasy, homoplasy))
+    found = assign(obs, row, n_chains=names.size, n_samples=n_samples, invariant=np.zeros(names.size, bool),
                    partners=False, threshold=threshold)
-    cells = found.cells.iloc[np.argsort(order)].reset_index(drop=True)
-    return BarcodeClones(cells[["clone", "clone_2", "posterior", "status"]], _clones(patient, found, rows, sets, names))
+    return BarcodeClones(found.cells[["clone", "clone_2", "posterior", "status"]],
+                         _clones(patient, found, rows, sets, names))
 
 
 def _corrected(rows: pd.DataFrame, names: np.ndarray) -> pd.DataFrame:

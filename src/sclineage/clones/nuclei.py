@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy.stats import binom
 
 from . import nuclei_cells as cells_
@@ -93,12 +94,13 @@ def second_anchors(obs: Observed, n_chains: int) -> np.ndarray:
     """
     canonical = np.arange(n_chains)
     cell, chain = obs.cell[obs.locus == 0], obs.chain[obs.locus == 0]
-    a, b, n = _pairs(cell, chain, n_chains)
+    weight = obs.count[cell]
+    a, b, n = _pairs(cell, chain, weight, n_chains)
     if n.size == 0:
         return canonical
-    seen = np.bincount(chain, minlength=n_chains)
+    seen = np.bincount(chain, weight, minlength=n_chains)
     rare, common = np.where(seen[a] <= seen[b], a, b), np.where(seen[a] <= seen[b], b, a)
-    elsewhere = np.maximum(seen[common] - n, 0) / max(obs.sample.size, 1)
+    elsewhere = np.maximum(seen[common] - n, 0) / max(obs.count.sum(), 1)
     by_chance = binom.sf(n - 1, seen[rare], np.minimum(elsewhere, 0.5))
     good = (n >= MIN_OF_RARER * seen[rare]) & (n >= MIN_OF_COMMONER * seen[common])
     # a common clone's ambient is everywhere: with few cells of the rarer that alone can be 30 %
@@ -111,16 +113,24 @@ def second_anchors(obs: Observed, n_chains: int) -> np.ndarray:
     return canonical
 
 
-def _pairs(cell: np.ndarray, chain: np.ndarray, n_chains: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _pairs(cell: np.ndarray, chain: np.ndarray, weight: np.ndarray,
+           n_chains: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs of anchors (lower, higher) that enough cells show together, sorted, and the number of those cells."""
-    codes = []
+    codes, weights = [], []
     for lag in range(1, MOST_CHAINS):
         same = (cell[lag:] == cell[:-lag]) & (chain[lag:] != chain[:-lag])
         one, other = chain[lag:][same], chain[:-lag][same]
         codes.append(np.minimum(one, other) * n_chains + np.maximum(one, other))
-    code, n = np.unique(np.concatenate(codes), return_counts=True)
+        weights.append(weight[lag:][same])
+    code, n = _sums(np.concatenate(codes), np.concatenate(weights))
     code, n = code[n >= MIN_TOGETHER], n[n >= MIN_TOGETHER]
     return code // n_chains, code % n_chains, n
+
+
+def _sums(key: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct keys, sorted, and the sum of the weights of each, float64."""
+    code, distinct = pd.factorize(key, sort=True)
+    return distinct, np.bincount(code, weight, minlength=distinct.size)
 
 
 def first_keys(obs: Observed, canonical: np.ndarray) -> tuple[Keys, np.ndarray]:
@@ -205,8 +215,8 @@ class _Known(NamedTuple):
 def _known(obs: Observed, keys: Keys, mine: np.ndarray, own: np.ndarray, n_chains: int, capture: float) -> _Known:
     clone, anchor, partner = number(keys, n_chains)
     table = tally(obs, clone, mine, own, anchor.size)
-    bearing = cells_.bearing(obs.ptr, obs.locus, clone, mine, anchor.size)
-    size = np.bincount(clone[clone >= 0], minlength=anchor.size).astype(np.float64)
+    bearing = cells_.bearing(obs.ptr, obs.locus, obs.count, clone, mine, anchor.size)
+    size = np.bincount(clone[clone >= 0], obs.count[clone >= 0], minlength=anchor.size)
     kept, split = choose_partners(obs, clone, mine, table, partners(obs, table, bearing), size, capture)
     return _Known(clone, anchor, partner, size, bearing, table, kept, split)
 
@@ -231,21 +241,21 @@ def _assemble(obs: Observed, mine: np.ndarray, found: _Known, canonical: np.ndar
     known[kept] = True
     k, chain, locus, support = (x[known] for x in (table.clone, table.chain, table.locus, table.support))
     has = clone >= 0
-    sample_key, sample_count = np.unique(clone[has] * n_samples + obs.sample[has], return_counts=True)
+    sample_key, sample_count = _sums(clone[has] * n_samples + obs.sample[has], obs.count[has])
+    weight, counted = obs.weight, mine & has[obs.cell]
     anchored = np.bincount(anchor, size, minlength=n_chains) if n_clones else np.zeros(n_chains)
     of_clone, of_ptr = _leads(k, chain, size, ~invariant[chain], n_chains)
-
-    def per_chain(chains: np.ndarray) -> np.ndarray:
-        return np.bincount(chains, minlength=n_chains).astype(np.float64)
 
     return Nuclei(
         anchor=anchor, partner=partner, size=size, bearing=bearing, ptr=_ptr(k, n_clones), chain=chain, locus=locus,
         support=support, sure=table.sure[known], lift=_lift(support, size[k], locus, bearing[k], capture),
-        sample_key=sample_key, sample_count=sample_count.astype(np.float64), of_ptr=of_ptr, of_clone=of_clone,
+        sample_key=sample_key, sample_count=sample_count, of_ptr=of_ptr, of_clone=of_clone,
         listed=np.bincount(chain[support >= 2], minlength=n_chains),
         chance=_chance(chain, locus, n_clones, invariant, obs), canonical=canonical,
-        sister=_sister(anchor, partner, size, anchored, n_chains), seen=per_chain(obs.chain),
-        owned=per_chain(obs.chain[mine & has[obs.cell]]), second=_second(k, locus, bearing), total=float(has.sum()))
+        sister=_sister(anchor, partner, size, anchored, n_chains),
+        seen=np.bincount(obs.chain, weight, minlength=n_chains),
+        owned=np.bincount(obs.chain[counted], weight[counted], minlength=n_chains),
+        second=_second(k, locus, bearing), total=float(obs.count[has].sum()))
 
 
 def _leads(clone: np.ndarray, chain: np.ndarray, size: np.ndarray, leads: np.ndarray,

@@ -31,7 +31,7 @@ def maxima(key, values, n_keys):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def table_rows(entries, start, chain, locus, umi, own):  # type: ignore[no-untyped-def]
+def table_rows(entries, start, chain, locus, umi, own, weight):  # type: ignore[no-untyped-def]
     """Runs of equal chains within each clone: the fields of `nuclei.Table`.
 
     `entries` are sorted by (clone, locus, chain), those of clone k being ``start[k]:start[k + 1]``.
@@ -50,15 +50,17 @@ def table_rows(entries, start, chain, locus, umi, own):  # type: ignore[no-untyp
             if at == start[k] or chain[e] != chain[entries[at - 1]]:
                 row += 1
                 clones[row], chains[row], loci[row] = k, chain[e], locus[e]
-            support[row] += 1.0
-            umis[row] += max(umi[e], 1)
-            sure[row] += min(own[e], 1.0 - 1e-9) * (1.0 - sure[row])
+            support[row] += weight[e]
+            umis[row] += weight[e] * max(umi[e], 1)
+            p = min(own[e], 1.0 - 1e-9)
+            p = p if weight[e] == 1 else -np.expm1(weight[e] * np.log1p(-p))
+            sure[row] += p * (1.0 - sure[row])
         ptr[k + 1] = row + 1
     return ptr, clones, chains, loci, support, umis, sure
 
 
 @njit(cache=True)
-def bearing(ptr, locus, clone, mine, n_clones):  # type: ignore[no-untyped-def]
+def bearing(ptr, locus, count, clone, mine, n_clones):  # type: ignore[no-untyped-def]
     """(n_clones, 3) cells of each clone with an own anchor, with an own partner chain, with both."""
     out = np.zeros((n_clones, 3))
     for i in range(clone.size):
@@ -67,14 +69,14 @@ def bearing(ptr, locus, clone, mine, n_clones):  # type: ignore[no-untyped-def]
             anchor |= mine[e] and locus[e] == 0
             partner |= mine[e] and locus[e] == 1
         if clone[i] >= 0:
-            out[clone[i], 0] += anchor
-            out[clone[i], 1] += partner
-            out[clone[i], 2] += anchor and partner
+            out[clone[i], 0] += count[i] * anchor
+            out[clone[i], 1] += count[i] * partner
+            out[clone[i], 2] += count[i] * (anchor and partner)
     return out
 
 
 @njit(cache=True)
-def together(ptr, chain, locus, clone, mine, lead, start, others):  # type: ignore[no-untyped-def]
+def together(ptr, chain, locus, count, clone, mine, lead, start, others):  # type: ignore[no-untyped-def]
     """Cells of each row's clone that show both its chain and the clone's `lead`; rows of clone k from ``start[k]``."""
     both = np.zeros(others.size)
     for i in range(clone.size):
@@ -86,7 +88,7 @@ def together(ptr, chain, locus, clone, mine, lead, start, others):  # type: igno
             leads |= mine[e] and locus[e] == 1 and chain[e] == lead[c]
         for e in range(ptr[i], ptr[i + 1] if leads else ptr[i]):
             for k in range(start[c], start[c + 1]):
-                both[k] += mine[e] and locus[e] == 1 and chain[e] == others[k]
+                both[k] += count[i] * (mine[e] and locus[e] == 1 and chain[e] == others[k])
     return both
 
 

@@ -23,6 +23,8 @@ CHANCE = (1e-9, 3e-7)  # P(a new rearrangement equals a given chain): anchor (TR
 class Observed(NamedTuple):
     """Cells and their chains. Entries of a cell are sorted by falling UMIs, then by chain.
 
+    Cells that show the same (chains, UMIs, stratum) are one row: whatever is worked out of them is the same.
+
     Attributes
     ----------
     ptr
@@ -44,8 +46,10 @@ class Observed(NamedTuple):
         `N_GROUPS` + group (unknown, T cell, other, myeloid or B cell by expression).
     chance
         float64 (2): P(a new founder has a given chain) by locus.
+    count
+        int64 (n): cells of the row.
     cell
-        int64: cell of every entry.
+        int64: row of every entry.
     by_chain
         int64: entries sorted by (locus, chain).
     """
@@ -59,8 +63,14 @@ class Observed(NamedTuple):
     sample: np.ndarray
     stratum: np.ndarray
     chance: np.ndarray
+    count: np.ndarray
     cell: np.ndarray
     by_chain: np.ndarray
+
+    @property
+    def weight(self) -> np.ndarray:
+        """Cells behind every entry, int64."""
+        return self.count[self.cell]
 
 
 def observe(rows: Mapping[str, np.ndarray] | pd.DataFrame, locus: np.ndarray, sample: np.ndarray,
@@ -87,25 +97,25 @@ def observe(rows: Mapping[str, np.ndarray] | pd.DataFrame, locus: np.ndarray, sa
     Returns
     -------
     observed
-        The cells sorted by what they show, so that sums over cells do not depend on the order they came in.
-    order
-        int64 (n): for each of these cells, its row in `sample`.
+        The rows sorted by what they show, so that sums over cells do not depend on the order they came in.
+    row
+        int64 per cell: its row.
     """
     ptr, chain, umi = _arranged(tuple(np.asarray(rows[c], np.int64) for c in ("cell", "chain", "umis")), sample.size)
     stratum = sample * N_GROUPS + (0 if group is None else group)
-    order = _canonical_order(ptr, chain, umi, stratum)
-    count, former = np.diff(ptr)[order], ptr[:-1][order]
-    ptr = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
-    cell = np.repeat(np.arange(order.size), count)
+    first, row = _distinct(ptr, chain, umi, stratum)
+    n_entries, former = np.diff(ptr)[first], ptr[:-1][first]
+    ptr = np.concatenate([[0], np.cumsum(n_entries)]).astype(np.int64)
+    cell, count = np.repeat(np.arange(first.size), n_entries), np.bincount(row, minlength=first.size)
     entry = (former - ptr[:-1])[cell] + np.arange(cell.size)
-    chain, umi, sample, where = chain[entry], umi[entry], sample[order].astype(np.int64), np.zeros(0, np.int64)
+    chain, umi, sample, where = chain[entry], umi[entry], sample[first].astype(np.int64), np.zeros(0, np.int64)
     share = np.zeros(0)
     if chain.size:
         where = locus[chain]
-        share = _shares(chain, where, np.maximum(umi, 1), sample[cell], unseen, np.array(chance))
+        share = _shares(chain, where, np.maximum(umi, 1), sample[cell], count[cell], unseen, np.array(chance))
     by_chain, _ = by_key(where * locus.size + chain, 2 * locus.size, np.arange(chain.size))
     return Observed(ptr, chain, where, umi, np.searchsorted(UMI_CLASSES, umi, side="right") - 1, share, sample,
-                    stratum[order], np.array(chance), cell, by_chain), order
+                    stratum[first], np.array(chance), count, cell, by_chain), row
 
 
 @njit(cache=True)
@@ -137,8 +147,9 @@ def _arranged(rows, n):  # type: ignore[no-untyped-def]
     return ptr, chains[:ptr[n]].copy(), umis[:ptr[n]].copy()
 
 
-def _canonical_order(ptr: np.ndarray, chain: np.ndarray, umi: np.ndarray, stratum: np.ndarray) -> np.ndarray:
-    """Cells by stratum, then by their chains and UMIs."""
+def _distinct(ptr: np.ndarray, chain: np.ndarray, umi: np.ndarray,
+              stratum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Kinds of cells by stratum, then by chains and UMIs: a cell of each, and the kind of every cell."""
     sequence = np.append(chain, -1) + 1, np.append(umi, -1) + 1
 
     def part(rows: np.ndarray, k: int) -> np.ndarray:
@@ -147,33 +158,37 @@ def _canonical_order(ptr: np.ndarray, chain: np.ndarray, umi: np.ndarray, stratu
         entry = ptr[rows] + (k - 1) // 2
         return sequence[(k - 1) % 2][np.where(entry < ptr[rows + 1], entry, -1)]
 
-    return np.argsort(ranks(stratum.size, part), kind="stable")
+    rank = ranks(stratum.size, part)
+    cell = np.full(rank.size, -1, np.int64)  # by the lowest rank of its kind
+    cell[rank] = np.arange(rank.size)
+    return cell[cell >= 0], (np.cumsum(cell >= 0) - 1)[rank]
 
 
-def _shares(chain: np.ndarray, locus: np.ndarray, umi: np.ndarray, sample: np.ndarray, unseen: float,
-            chance: np.ndarray) -> np.ndarray:
+def _shares(chain: np.ndarray, locus: np.ndarray, umi: np.ndarray, sample: np.ndarray, weight: np.ndarray,
+            unseen: float, chance: np.ndarray) -> np.ndarray:
     """Ambient share of each entry: UMIs of the chain in other cells over all UMIs of the locus, sample and patient,.
 
     discounted where few cells show the chain (see `observe`).
     """
     n = int(chain.max()) + 1
-    within = _others(sample * n + chain, umi) / np.bincount(sample * 2 + locus, umi)[sample * 2 + locus]
-    overall = _others(chain, umi) / np.bincount(locus, umi)[locus]
-    discount = unseen * _singletons(chain, locus)[locus]
-    cells = _others(chain, np.ones(chain.size))
+    group = sample * 2 + locus
+    within = _others(sample * n + chain, umi, weight) / np.bincount(group, umi * weight)[group]
+    overall = _others(chain, umi, weight) / np.bincount(locus, umi * weight)[locus]
+    discount = unseen * _singletons(chain, locus, weight)[locus]
+    cells = _others(chain, np.ones(chain.size), weight)
     kept = np.where(cells > 0, 1 - discount / np.maximum(cells, 1), 0.0)
     return kept * ((1 - LEAK) * within + LEAK * overall) + discount * chance[locus]
 
 
-def _singletons(chain: np.ndarray, locus: np.ndarray) -> np.ndarray:
+def _singletons(chain: np.ndarray, locus: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Absolute discount of Good and Turing per locus: chains seen in one cell over those plus twice those in two."""
-    rows, count = np.unique(chain, return_counts=True)
-    of = np.zeros(int(chain.max()) + 1, np.int64)
+    count = np.bincount(chain, weight)
+    of = np.zeros(count.size, np.int64)
     of[chain] = locus
-    one, two = (np.bincount(of[rows[count == k]], minlength=2) for k in (1, 2))
+    one, two = (np.bincount(of[count == k], minlength=2) for k in (1, 2))
     return np.asarray(one / np.maximum(one + 2 * two, 1), dtype=np.float64)
 
 
-def _others(key: np.ndarray, umi: np.ndarray) -> np.ndarray:
+def _others(key: np.ndarray, umi: np.ndarray, weight: np.ndarray) -> np.ndarray:
     code, _ = pd.factorize(key)
-    return np.asarray(np.bincount(code, umi)[code] - umi)
+    return np.asarray(np.bincount(code, umi * weight)[code] - umi)

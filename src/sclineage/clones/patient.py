@@ -80,15 +80,15 @@ def patient_clones(table: pd.DataFrame, *, patient: str, sample: np.ndarray, n_s
             "sample": sample[cell[use]]}
     rows["chain"], collapsed = correct(rows, chains.core, chains.kind)
     locus = chains.coded("locus", {ANCHOR: 0, PARTNER: 1})
-    obs, order = observe(rows, locus, sample, group)
+    obs, row = observe(rows, locus, sample, group)
 
     def beside(doublet: np.ndarray) -> np.ndarray:
-        return beside_b_cell(table, shown, sample, doublet)[order]
+        return beside_b_cell(table, shown, sample, doublet)
 
-    found = assign(obs, n_chains=len(chains), n_samples=n_samples, invariant=invariant(chains), other_cell=beside,
+    found = assign(obs, row, n_chains=len(chains), n_samples=n_samples, invariant=invariant(chains), other_cell=beside,
                    threshold=threshold)
     ids, aliases = clone_ids(patient, found.clones, chains)
-    cells = _cell_columns(found, ids, np.argsort(order)).assign(receptor_kind=kind_names(shown))
+    cells = _cell_columns(found, ids).assign(receptor_kind=kind_names(shown))
     aliases = pd.concat([aliases, child_aliases(patient, found.clones, ids, chains, collapsed)], ignore_index=True)
     return PatientClones(cells, _receptors(patient, found, ids, chains), _rates(found, obs, n_samples), aliases,
                          _corrected(collapsed, chains), clone_markers(table, _members(cells)))
@@ -112,9 +112,8 @@ def invariant(chains: ChainList) -> np.ndarray:
     return np.asarray((named(v, "TRAV1-2") & named(j, *_MAIT_J)) | (named(v, "TRAV10") & named(j, "TRAJ18")))
 
 
-def _cell_columns(found: Assignment, ids: np.ndarray, place: np.ndarray) -> pd.DataFrame:
-    """Columns of the cells in their own order: cell i is row ``place[i]`` of `found`."""
-    names, cells = np.append(ids, ""), {name: found.cells[name].to_numpy()[place] for name in found.cells}
+def _cell_columns(found: Assignment, ids: np.ndarray) -> pd.DataFrame:
+    names, cells = np.append(ids, ""), found.cells
     return pd.DataFrame({"clone_id": names[cells["clone"]], "clone_posterior": cells["posterior"],
                          "clone_status": cells["status"], "clone_id_2": names[cells["clone_2"]],
                          "has_trb": cells["has_anchor"]})
@@ -152,17 +151,19 @@ def _one_row_per_id(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rates(found: Assignment, obs: Observed, n_samples: int) -> pd.DataFrame:
-    rates, cell, sample = found.fit.rates, obs.cell, obs.sample
-    capture = capture_by_sample(rates, obs)
-    shows = np.zeros((2, sample.size), bool)
-    shows[obs.locus, cell] = True
-    with_locus = [np.bincount(sample[of], minlength=n_samples) for of in shows]
-    foreign = np.bincount(sample[cell], 1 - found.fit.post.own, minlength=n_samples)
-    entries = np.bincount(sample[cell], minlength=n_samples)
+    rates, sample = found.fit.rates, obs.sample
+    capture, shows = capture_by_sample(rates, obs), np.zeros((2, sample.size), bool)
+    shows[obs.locus, obs.cell] = True
+
+    def per_sample(of: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        return np.bincount(of, weight, minlength=n_samples)
+
+    foreign, entries = (per_sample(sample[obs.cell], obs.weight * p) for p in (1 - found.fit.post.own, 1.0))
+    with_trb, with_tra, cells = (per_sample(sample, obs.count * x).astype(np.int64) for x in (*shows, 1))
     return pd.DataFrame({
         "sample": np.arange(n_samples), "capture_trb": capture[:, 0], "capture_tra": capture[:, 1],
-        "ambient_share": foreign / np.maximum(entries, 1), "doublet_share": rates.doublet,
-        "n_cells": np.bincount(sample, minlength=n_samples), "n_with_trb": with_locus[0], "n_with_tra": with_locus[1]})
+        "ambient_share": foreign / np.maximum(entries, 1), "doublet_share": rates.doublet, "n_cells": cells,
+        "n_with_trb": with_trb, "n_with_tra": with_tra})
 
 
 def _corrected(collapsed: pd.DataFrame, chains: ChainList) -> pd.DataFrame:
