@@ -86,7 +86,7 @@ def assign(obs: Observed, row: np.ndarray, *, n_chains: int, n_samples: int, inv
     rows, keys = _calls(obs, fit, threshold)
     mixed = np.zeros(row.size) if other_cell is None else other_cell(fit.rates.doublet)
     mixed = (mixed > 0.5) & (rows["status"].to_numpy() >= COUNTED)[row]
-    members = np.bincount(row[~mixed], minlength=obs.count.size)
+    members = np.bincount(row[~mixed], minlength=obs.n_cells.size)
     rows, clones = _clone_rows(obs, members, fit, rows, keys, n_chains)
     cells = pd.DataFrame({name: rows[name].to_numpy()[row] for name in rows})
     cells["status"] = STATUSES[np.where(mixed, DOUBLET, cells["status"])]
@@ -209,7 +209,7 @@ def _clone_rows(obs: Observed, members: np.ndarray, fit: Fit, cells: pd.DataFram
     cells = cells.assign(clone=clone[:n], clone_2=clone[n:])
     counted = np.where((cells["status"].to_numpy() >= COUNTED) & (members > 0), clone[:n], -1)
     mine = (fit.post.owner == 1) & (counted >= 0)[obs.cell]
-    table = tally(obs._replace(count=members), counted, mine, fit.post.own, anchor.size)
+    table = tally(obs._replace(n_cells=members), counted, mine, fit.post.own, anchor.size)
     bearing = bearing_(obs.ptr, obs.locus, members, counted, mine, anchor.size)
     size = np.bincount(counted[counted >= 0], members[counted >= 0], minlength=anchor.size).astype(np.int64)
     clones = pd.DataFrame({"anchor": anchor, "split_by": split_by, "n_cells": size,

@@ -73,7 +73,7 @@ def captured(obs, nuclei, post, clone, mine, n_strata):  # type: ignore[no-untyp
     """
     ptr, chain, stratum, kind, first, owner = obs.ptr, obs.chain, obs.stratum, post.kind, post.first, post.owner
     known_ptr, known, locus, support, size = nuclei.ptr, nuclei.chain, nuclei.locus, nuclei.support, nuclei.size
-    count = obs.count
+    count = obs.n_cells
     seen, lost, lead = np.zeros((n_strata, 2)), np.zeros((n_strata, 2)), _leads(known_ptr, locus, support)
     proof = np.zeros(2, np.bool_)
     for i in range(clone.size):
@@ -116,7 +116,7 @@ def expected(obs, nuclei, post, n_samples, n_strata):  # type: ignore[no-untyped
     clones for each cell (S); ordered pairs of ambient chains in one droplet (S); cells with an own chain (G).
     """
     ptr, locus, umi_class, share, sample, stratum, count = (obs.ptr, obs.locus, obs.umi_class, obs.share, obs.sample,
-                                                            obs.stratum, obs.count)
+                                                            obs.stratum, obs.n_cells)
     size, total, clone, is_own, p_new, p_none, p_doublet = (nuclei.size, max(nuclei.total, 1.0), post.clone, post.own,
                                                             post.p_new, post.p_none, post.p_doublet)
     own, foreign = np.zeros((n_strata, 2, N_CLASSES)), np.zeros((n_samples, 2, N_CLASSES))

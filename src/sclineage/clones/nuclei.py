@@ -94,13 +94,13 @@ def second_anchors(obs: Observed, n_chains: int) -> np.ndarray:
     """
     canonical = np.arange(n_chains)
     cell, chain = obs.cell[obs.locus == 0], obs.chain[obs.locus == 0]
-    weight = obs.count[cell]
+    weight = obs.n_cells[cell]
     a, b, n = _pairs(cell, chain, weight, n_chains)
     if n.size == 0:
         return canonical
     seen = np.bincount(chain, weight, minlength=n_chains)
     rare, common = np.where(seen[a] <= seen[b], a, b), np.where(seen[a] <= seen[b], b, a)
-    elsewhere = np.maximum(seen[common] - n, 0) / max(obs.count.sum(), 1)
+    elsewhere = np.maximum(seen[common] - n, 0) / max(obs.n_cells.sum(), 1)
     by_chance = binom.sf(n - 1, seen[rare], np.minimum(elsewhere, 0.5))
     good = (n >= MIN_OF_RARER * seen[rare]) & (n >= MIN_OF_COMMONER * seen[common])
     # a common clone's ambient is everywhere: with few cells of the rarer that alone can be 30 %
@@ -215,8 +215,8 @@ class _Known(NamedTuple):
 def _known(obs: Observed, keys: Keys, mine: np.ndarray, own: np.ndarray, n_chains: int, capture: float) -> _Known:
     clone, anchor, partner = number(keys, n_chains)
     table = tally(obs, clone, mine, own, anchor.size)
-    bearing = cells_.bearing(obs.ptr, obs.locus, obs.count, clone, mine, anchor.size)
-    size = np.bincount(clone[clone >= 0], obs.count[clone >= 0], minlength=anchor.size)
+    bearing = cells_.bearing(obs.ptr, obs.locus, obs.n_cells, clone, mine, anchor.size)
+    size = np.bincount(clone[clone >= 0], obs.n_cells[clone >= 0], minlength=anchor.size)
     kept, split = choose_partners(obs, clone, mine, table, partners(obs, table, bearing), size, capture)
     return _Known(clone, anchor, partner, size, bearing, table, kept, split)
 
@@ -241,7 +241,7 @@ def _assemble(obs: Observed, mine: np.ndarray, found: _Known, canonical: np.ndar
     known[kept] = True
     k, chain, locus, support = (x[known] for x in (table.clone, table.chain, table.locus, table.support))
     has = clone >= 0
-    sample_key, sample_count = _sums(clone[has] * n_samples + obs.sample[has], obs.count[has])
+    sample_key, sample_count = _sums(clone[has] * n_samples + obs.sample[has], obs.n_cells[has])
     weight, counted = obs.weight, mine & has[obs.cell]
     anchored = np.bincount(anchor, size, minlength=n_chains) if n_clones else np.zeros(n_chains)
     of_clone, of_ptr = _leads(k, chain, size, ~invariant[chain], n_chains)
@@ -255,7 +255,7 @@ def _assemble(obs: Observed, mine: np.ndarray, found: _Known, canonical: np.ndar
         sister=_sister(anchor, partner, size, anchored, n_chains),
         seen=np.bincount(obs.chain, weight, minlength=n_chains),
         owned=np.bincount(obs.chain[counted], weight[counted], minlength=n_chains),
-        second=_second(k, locus, bearing), total=float(obs.count[has].sum()))
+        second=_second(k, locus, bearing), total=float(obs.n_cells[has].sum()))
 
 
 def _leads(clone: np.ndarray, chain: np.ndarray, size: np.ndarray, leads: np.ndarray,

@@ -46,7 +46,7 @@ class Observed(NamedTuple):
         `N_GROUPS` + group (unknown, T cell, other, myeloid or B cell by expression).
     chance
         float64 (2): P(a new founder has a given chain) by locus.
-    count
+    n_cells
         int64 (n): cells of the row.
     cell
         int64: row of every entry.
@@ -63,14 +63,14 @@ class Observed(NamedTuple):
     sample: np.ndarray
     stratum: np.ndarray
     chance: np.ndarray
-    count: np.ndarray
+    n_cells: np.ndarray
     cell: np.ndarray
     by_chain: np.ndarray
 
     @property
     def weight(self) -> np.ndarray:
         """Cells behind every entry, int64."""
-        return self.count[self.cell]
+        return self.n_cells[self.cell]
 
 
 def observe(rows: Mapping[str, np.ndarray] | pd.DataFrame, locus: np.ndarray, sample: np.ndarray,

@@ -63,7 +63,7 @@ def partners(obs: Observed, table: Table, bearing: np.ndarray) -> np.ndarray:
     good = (support >= 2) & (support >= MIN_SHARE * n)
     seen, most = np.bincount(obs.chain, obs.weight), cells_.maxima(chain, support, int(obs.chain.max(initial=-1)) + 1)
     weak = np.flatnonzero(good & (n > 2) & (support < most[chain]))
-    elsewhere = np.maximum(seen[chain[weak]] - most[chain[weak]], 0) / max(obs.count.sum(), 1)
+    elsewhere = np.maximum(seen[chain[weak]] - most[chain[weak]], 0) / max(obs.n_cells.sum(), 1)
     good[weak] = ~(binom.sf(support[weak] - 1, n[weak], np.minimum(elsewhere, 1)) >= SURE_P)
     return _best_first(table, rows[good | (n <= 2)])
 
@@ -95,7 +95,7 @@ def choose_partners(obs: Observed, clone: np.ndarray, mine: np.ndarray, table: T
     lead = np.full(n_cells.size, -1, np.int64)
     lead[table.clone[leads]] = leads
     of = table.clone[others]
-    both = cells_.together(obs.ptr, obs.chain, obs.locus, obs.count, clone, mine, np.append(table.chain, -1)[lead],
+    both = cells_.together(obs.ptr, obs.chain, obs.locus, obs.n_cells, clone, mine, np.append(table.chain, -1)[lead],
                            np.searchsorted(of, np.arange(n_cells.size + 1)), table.chain[others])
     n = table.support[others]
     dual = log_odds_dual(table.support[lead[of]] - both, n - both, both, n_cells[of], capture) >= 0

@@ -159,7 +159,7 @@ def _rates(found: Assignment, obs: Observed, n_samples: int) -> pd.DataFrame:
         return np.bincount(of, weight, minlength=n_samples)
 
     foreign, entries = (per_sample(sample[obs.cell], obs.weight * p) for p in (1 - found.fit.post.own, 1.0))
-    with_trb, with_tra, cells = (per_sample(sample, obs.count * x).astype(np.int64) for x in (*shows, 1))
+    with_trb, with_tra, cells = (per_sample(sample, obs.n_cells * x).astype(np.int64) for x in (*shows, 1))
     return pd.DataFrame({
         "sample": np.arange(n_samples), "capture_trb": capture[:, 0], "capture_tra": capture[:, 1],
         "ambient_share": foreign / np.maximum(entries, 1), "doublet_share": rates.doublet, "n_cells": cells,

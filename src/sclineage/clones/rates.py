@@ -94,7 +94,7 @@ def start(obs: Observed, n_samples: int) -> Rates:
 def _with_chain(label: np.ndarray, obs: Observed, n: int, *, lacking: bool = False) -> np.ndarray:
     """Cells per label that show a chain (or none)."""
     chosen = (np.diff(obs.ptr) == 0) == lacking
-    return np.bincount(label[chosen], obs.count[chosen], minlength=n)
+    return np.bincount(label[chosen], obs.n_cells[chosen], minlength=n)
 
 
 def capture_by_sample(rates: Rates, obs: Observed) -> np.ndarray:
