@@ -1,6 +1,8 @@
 """What the true parameters could say: the posterior of the same cells with every fitted rate replaced by its truth.
 
-Where even this misses a bar of power, no method can reach it from these data without giving up its safety.
+Rates of the libraries, shares of the hypotheses, the law of expression between clones and that of the carrying share
+of mixed clones are the simulator's. Where even this misses a bar of power, no method can reach it from these data
+without giving up its safety.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from sclineage.evidence.library import Library
 from sclineage.simulate.library import Params
 
 SHARP = 0.05  # log-sd of a background whose rate is known
+TINY = 1e-4  # share of a law of expression that is flat, so that no point of the grid is impossible
 
 
 def _between(grid: np.ndarray, value: float) -> np.ndarray:
@@ -50,13 +53,54 @@ def _true_library(lib: Library, data: AnnData, params: Params) -> Library:
     model = params.model
     background = Background(max(model.soup * content, 1e-9), model.swap * content / depth, model.native,
                             doublets.centre, SIZE, SHARP, "truth", t_measured=True)
-    theta = float(mine["truth_theta"].iloc[0])
-    if params.clone_family == "lognormal":
-        theta *= float(np.exp(-params.tau**2 / 2))  # expression of the median clone
-    expressed = replace(lib.signal, theta=theta, size=model.size, sigma=model.silenced, spread=0.0)
+    expressed = replace(lib.signal, theta=float(mine["truth_theta"].iloc[0]), size=model.size, sigma=model.silenced,
+                        spread=0.0)
     return replace(lib, background=background, signal=expressed, size=model.size, doublets=doublets,
                    sm=_between(grids.SM, model.silenced), tau=_between(grids.TAU, params.tau),
                    hypotheses=_true_shares(params), p_clear=1.0, alternative=None, other_hypotheses=None)
+
+
+def _true_expression(params: Params) -> np.ndarray:
+    """Log weights on `grids.M` of the simulator's law of expression between clones."""
+    log_m = np.log(grids.M)
+    if params.clone_family == "bimodal":
+        high = np.exp(params.tau / np.sqrt(0.3 * 0.7))
+        low, up = (_between(log_m, float(np.log(level / (0.3 + 0.7 * high)))) for level in (1.0, high))
+        weights = 0.3 * low + 0.7 * up
+    elif params.clone_family == "gamma":
+        shape = 1 / np.expm1(params.tau**2)
+        weights = np.exp(shape * (log_m - grids.M))
+    else:
+        weights = np.exp(-0.5 * ((log_m + 0.5 * params.tau**2) / params.tau) ** 2)
+    return np.log((1 - TINY) * weights / weights.sum() + TINY / grids.M.size)
+
+
+def _true_fractions(known: grids.Hypotheses, params: Params) -> grids.Hypotheses:
+    """Hypotheses with the simulator's range of carrying shares in mixed clones."""
+    low, high = params.mixed_range
+    inside = np.clip(np.minimum(grids.F_EDGES[1:], high) - np.maximum(grids.F_EDGES[:-1], low), 1e-6, None)
+    joint = np.exp(known.log_w[2])[:, None] * known.f_given_w * inside
+    total = joint.sum(axis=1)
+    with np.errstate(divide="ignore"):
+        log_w = np.stack([*known.log_w[:2], np.log(total / total.sum())])
+    return grids.Hypotheses(log_w, joint / np.where(total > 0, total, 1.0)[:, None])
+
+
+@contextmanager
+def _true_laws(params: Params) -> Iterator[None]:
+    """The simulator's laws in place of the engine's families; Bayes factors keep their wider expression."""
+    expression, hypotheses, law = grids.log_expression, grids.hypotheses, _true_expression(params)
+
+    def known(spread: float, tail: float, *, least: float = 0.0) -> np.ndarray:
+        usual = expression(spread, tail, least=least)
+        return usual if least else np.broadcast_to(law, usual.shape)
+
+    grids.log_expression = known
+    grids.hypotheses = lambda eta, silent: _true_fractions(hypotheses(eta, silent), params)
+    try:
+        yield
+    finally:
+        grids.log_expression, grids.hypotheses = expression, hypotheses
 
 
 @contextmanager
@@ -88,11 +132,12 @@ def kept_fit(store: list[Fitted]) -> Iterator[None]:
 
 @contextmanager
 def known_rates(fitted: Fitted, data: AnnData, params: Params) -> Iterator[None]:
-    """Call patients with the true rates in place of a fit."""
+    """Call patients with the true rates and laws in place of a fit."""
     original = fit.fit_patient
     truth = replace(fitted, libraries={n: _true_library(lib, data, params) for n, lib in fitted.libraries.items()})
     fit.fit_patient = lambda design, cells, options: truth
     try:
-        yield
+        with _true_laws(params):
+            yield
     finally:
         fit.fit_patient = original

@@ -185,4 +185,4 @@ UNCONTROLLED = ("dominant_native", "no_control")  # no CAR+ cell anywhere: no ve
 OUTSIDE = ("weak_expressers", "heavy_doublets", "heavy_flagged_doublets", "silenced", "bursting_cells",
            "dominant_native", "dominant_native_few_car", "wide_clones", "uneven_droplets", "lognormal_cells",
            "gamma_clones", "shallow_cells")
-WITH_ORACLE = (*OUTSIDE, "native_with_t_control")  # whose figures an oracle's stand beside
+MANY_DOUBLETS = ("heavy_doublets", "heavy_flagged_doublets")  # more than 4 % of the barcodes

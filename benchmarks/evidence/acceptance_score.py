@@ -11,7 +11,9 @@ from sclineage.patient import access
 from sclineage.simulate.expression import CAR
 
 BARS = {"wrong": 0.005, "negative_at_100": 0.85, "carrying_at_30": 0.95, "fdr": 0.05, "coverage": 0.93,
-        "negatives_le3": 0}
+        "negatives_le3": 0, "ece": 0.04, "ece_unmixed": 0.02, "clone_ece": 0.03}
+BEHIND = {"width": 1.2, "open": 0.10}  # of an oracle's interval, and of its share of indeterminate clones in excess
+WRONG_POOLED = 0.0025  # wrong verdicts among the definite ones that all scenarios together are allowed
 SIZES = {"1": (1, 1), "2-4": (2, 4), "5-20": (5, 20), "21-99": (21, 99), "100+": (100, 10**9)}
 
 
@@ -40,7 +42,7 @@ def clone_scores(data: AnnData) -> pd.DataFrame:
     called = table.set_index(table["clone_id"].astype(str))
     assert set(own.index.astype(str)) <= set(called.index), "clones without a verdict"
     columns = ["car_verdict", "car_reason", "car_fraction", "car_fraction_low", "car_fraction_high", "car_log10_bf",
-               "car_p_negative"]
+               "car_p_negative", "car_p_positive"]
     own[columns] = called.loc[own.index.astype(str), columns].to_numpy()
     design = data.uns["truth_clones"].loc[own.index, "car_fraction"]
     own["designed"] = design.to_numpy(dtype=float)
@@ -200,11 +202,43 @@ def json_rows(frame: pd.DataFrame) -> list[dict[str, object]]:
 POWER = ("negative_at_100", "carrying_at_30")
 
 
-def misses(row: dict[str, object], *, outside: bool) -> list[str]:
+def open_to_oracle(clones: pd.DataFrame) -> dict[str, float | None]:
+    """Share of the clones of each size that likelihood ratios with the true parameters leave open.
+
+    The surest are decided first, "carrying" or "no clonal CAR", whichever is less likely wrong, until the expected
+    share of wrong ones among the decided reaches `WRONG_POOLED`: no rule with that many wrong decides more. It knows
+    neither least sizes nor controls, nor expression that a negative must exclude.
+
+    Parameters
+    ----------
+    clones
+        `clone_scores` of patients whose fit was replaced by the truth.
+    """
+    wrong = clones[["car_p_negative", "car_p_positive"]].to_numpy(float).min(axis=1)
+    order = np.argsort(wrong, kind="stable")
+    decided = np.zeros(wrong.size, bool)
+    decided[order] = np.cumsum(wrong[order]) <= WRONG_POOLED * np.arange(1, wrong.size + 1)
+    return {k: _share(~decided[clones["n"].between(*v)]) for k, v in SIZES.items()}
+
+
+def behind(row: dict[str, object], oracle: dict[str, object]) -> list[str]:
+    """Where a row is further behind the oracle than allowed: interval width, indeterminate clones by size."""
+    ratio = float(row["width"]) / float(oracle["width"])  # type: ignore[arg-type]
+    out = [f"width {ratio:.2f}x"] if ratio > BEHIND["width"] else []
+    own, best = row["indeterminate_by_size"], oracle["open_by_size"]
+    for size, share in own.items():  # type: ignore[attr-defined]
+        if share is not None and share - best[size] > BEHIND["open"]:  # type: ignore[index]
+            out.append(f"{size} cells +{100 * (share - best[size]):.0f}")  # type: ignore[index]
+    return out
+
+
+def misses(row: dict[str, object], *, outside: bool, many_doublets: bool = False) -> list[str]:
     """Names of the bars that a row misses; outside the measured rates those of power are no bars."""
     out = []
-    for name, bar in (("wrong", "wrong"), ("wrong_ge5", "wrong"), ("fdr", "fdr")):
-        if row[name] is not None and float(row[name]) > BARS[bar]:  # type: ignore[arg-type]
+    bars = BARS | ({"ece_unmixed": BARS["ece"]} if many_doublets else {})
+    for name, bar in (("wrong", "wrong"), ("wrong_ge5", "wrong"), ("fdr", "fdr"), ("ece", "ece"),
+                      ("ece_unmixed", "ece_unmixed"), ("clone_ece", "clone_ece")):
+        if row.get(name) is not None and float(row[name]) > bars[bar]:  # type: ignore[arg-type]
             out.append(name)
     for name in ("coverage",) if outside else (*POWER, "coverage"):
         if row[name] is not None and float(row[name]) < BARS[name]:  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The evidence of 200,000 cells in 40,000 clones: likelihoods, table and evidence, and the posterior of the clones.
+"""The evidence of many clones: likelihoods, table and evidence on the full grid, and the posterior of the clones.
 
 The grid is the engine's own. On CUDA the table stays on the device between the steps; the keys of the clones and the
 results cross the bus in every run, so this is an end-to-end time of the kernels.
@@ -20,15 +20,15 @@ DEPTHS = 32
 
 
 @cache
-def inputs(n: int) -> tuple[kernel.Multisets, np.ndarray, np.ndarray]:
-    """Clones (a fifth as many as cells, sizes by a power law), and the depths' background and signal."""
+def inputs(n: int, clones: int) -> tuple[kernel.Multisets, np.ndarray, np.ndarray]:
+    """Clones (sizes by a power law), and the depths' background and signal."""
     rng = np.random.default_rng(3)
-    clone = np.minimum((n // 5) * rng.random(n) ** 2, n // 5 - 1).astype(np.int64)
+    clone = np.minimum(clones * rng.random(n) ** 2, clones - 1).astype(np.int64)
     depth = np.geomspace(500, 30_000, DEPTHS)
     at = np.clip(rng.normal(DEPTHS / 2, DEPTHS / 8, n), 0, DEPTHS - 1).astype(np.int64)
     carries = (clone % 3 == 0) & (rng.random(n) < 0.9)
     count = np.minimum(rng.poisson(np.where(carries, 4e-4, 1e-6) * depth[at] * rng.gamma(4, 0.25, n)), kernel.CMAX)
-    return kernel.multisets(clone, at * (kernel.CMAX + 1) + count, n_clones=n // 5), 1e-6 * depth, 4e-4 * depth
+    return kernel.multisets(clone, at * (kernel.CMAX + 1) + count, n_clones=clones), 1e-6 * depth, 4e-4 * depth
 
 
 def run(ready: tuple[kernel.Multisets, np.ndarray, np.ndarray], device: Any) -> Mapping[str, np.ndarray]:
@@ -50,9 +50,10 @@ def _close(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> bool:
 
 
 def cases(*, tiny: bool) -> list[Case]:
-    """One case."""
-    n = 20_000 if tiny else 200_000
-    return [Case("200,000 cells in 40,000 clones", "cells", n, lambda: inputs(n), [
+    """A large patient, and the size of an atlas."""
+    part = 10 if tiny else 1
+    return [Case(f"{n:,} cells in {clones:,} clones", "cells", n // part,
+                 lambda n=n, clones=clones: inputs(n // part, clones // part), [  # type: ignore[misc]
         Contender("sclineage numba", lambda ready: run(ready, "cpu")),
         Contender("sclineage cuda, end to end", lambda ready: run(ready, "cuda"), device="cuda"),
-    ], lambda found: found, _close)]
+    ], lambda found: found, _close) for n, clones in ((200_000, 40_000), (1_000_000, 100_000))]

@@ -36,8 +36,9 @@ def cell_logliks(count, background, signal, size, background_size, g, m):
         out[j, 0] = background_logpmf(count, gj * background, background_size)
         for i, mi in enumerate(m):
             out[j, i + 1] = sum_logpmf(count, mi * signal, size, gj * background, background_size)
-        halves = [np.log(weight) + sum_logpmf(count, q * signal, size, gj * background, background_size)
-                  for q, weight in ((0.25, 0.25), (0.5, 0.5), (0.75, 0.25))]
+        halves = [np.log(weight * often) + sum_logpmf(count, q * x * signal, size, gj * background, background_size)
+                  for q, weight in ((0.25, 0.25), (0.5, 0.5), (0.75, 0.25))
+                  for x, often in ((0.5, 0.25), (1.0, 0.5), (2.0, 0.25))]
         out[j, -1] = logsumexp(halves)
     return np.maximum(out, np.log(1e-300))
 

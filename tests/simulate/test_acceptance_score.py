@@ -6,16 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.evidence import acceptance, acceptance_oracle
 from benchmarks.evidence.acceptance_scenarios import SCENARIOS, UNCONTROLLED
 from benchmarks.evidence.acceptance_score import (
+    behind,
     calibration_error,
     is_wrong,
     misses,
     mixture_posterior,
+    open_to_oracle,
     rival_cells,
     soup_corrected,
 )
 from sclineage._schema import CAR_VERDICTS
+from sclineage.evidence import grids
 
 RIGHT = {
     "absent": {"no_clonal_CAR_expression", "CAR_transcript_not_detected", "CAR_DNA_not_detected", "indeterminate"},
@@ -76,3 +80,47 @@ def test_scenarios_draw_their_own_rates() -> None:
         assert one == again
         assert one.model != other.model or one.depth != other.depth
         assert one.sizes.get(1) and max(*one.sizes, one.dominant) >= 100
+
+
+def test_likelihood_ratios_decide_the_surest_first() -> None:
+    negative = [0.999, 0.5, 0.001, 0.4]  # the third is likely clonal, the last one may be all three
+    positive = [0.001, 0.5, 0.998, 0.001]
+    clones = pd.DataFrame({"car_p_negative": negative, "car_p_positive": positive, "n": [30, 1, 30, 1]})
+    left = open_to_oracle(clones)
+    assert left["1"] == 0.5  # "no clonal CAR" is right of the last one whatever else it is
+    assert left["21-99"] == 0.0
+    assert left["100+"] is None
+
+
+def test_behind_names_width_and_sizes() -> None:
+    own = {"width": 0.40, "indeterminate_by_size": {"1": 0.95, "2-4": 0.5, "100+": None}}
+    best = {"width": 0.30, "open_by_size": {"1": 0.80, "2-4": 0.45, "100+": 0.0}}
+    assert behind(own, best) == ["width 1.33x", "1 cells +15"]
+    assert behind(own | {"width": 0.35}, best | {"open_by_size": own["indeterminate_by_size"]}) == []
+
+
+def test_calibration_bars_depend_on_doublets() -> None:
+    row = {"wrong": 0.0, "wrong_ge5": 0.0, "fdr": None, "negative_at_100": 0.9, "carrying_at_30": 1.0, "coverage": 0.95,
+           "negatives_le3": 0, "negatives": 5, "controlled": True, "ece": 0.03, "ece_unmixed": 0.03, "clone_ece": 0.04}
+    assert misses(row, outside=True) == ["ece_unmixed", "clone_ece"]
+    assert misses(row, outside=True, many_doublets=True) == ["clone_ece"]
+
+
+def test_patients_are_kept_and_not_run_again(tmp_path, monkeypatch) -> None:
+    runs = []
+    monkeypatch.setattr(acceptance, "run_patient", lambda params, seed: runs.append(seed) or (params, seed, 1.0))
+    first = [acceptance.kept_patient(lambda rng: int(rng.integers(9)), 5, tmp_path / "a_5.pickle") for _ in range(2)]
+    assert first[0] == first[1] and runs == [5]
+
+
+def test_oracle_knows_the_laws() -> None:
+    params = SCENARIOS["half_mixed"](np.random.default_rng(1))
+    usual = grids.hypotheses(0.02, 0.03)
+    known = acceptance_oracle._true_fractions(usual, params)
+    share = np.exp(known.log_w[2]) @ known.f_given_w
+    assert share[(grids.F_MIDS > 0.31) & (grids.F_MIDS < 0.79)].sum() > 0.94
+    assert np.array_equal(known.log_w[:2], usual.log_w[:2])
+    for name in ("measured", "gamma_clones", "bimodal_clones"):
+        law = np.exp(acceptance_oracle._true_expression(SCENARIOS[name](np.random.default_rng(1))))
+        assert law.sum() == pytest.approx(1)
+        assert law @ grids.M == pytest.approx(1, abs=0.12)  # families have mean one

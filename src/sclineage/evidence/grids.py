@@ -116,7 +116,22 @@ def hypotheses(eta: float, silent: float) -> Hypotheses:
     return Hypotheses(np.stack([null_weights(eta), _log(weights1), _log(weights2)]), share)
 
 
-def log_expression(tau: float, tail: float) -> np.ndarray:
-    """Log weights on `M`: log-normal with log-sd `tau`, and a flat share `tail`."""
-    weights = np.exp(-0.5 * (np.log(M) / tau) ** 2)
-    return np.log((1 - tail) * weights / weights.sum() + tail / M.size)
+def log_expression(spread: float, tail: float, *, least: float = 0.0) -> np.ndarray:
+    """Log weights on `M` for every spread between clones: log-normal with mean one, and a flat share `tail`.
+
+    A library's theta is the mean of its carrying clones, so that the median one lies tau^2 / 2 below it.
+
+    Parameters
+    ----------
+    spread
+        Log-sd of theta itself, which widens the law.
+    least
+        Least width.
+
+    Returns
+    -------
+    float64 (tau, m).
+    """
+    width = np.maximum(np.hypot(TAU, spread), least)[:, None]
+    weights = np.exp(-0.5 * ((np.log(M) + 0.5 * TAU[:, None] ** 2) / width) ** 2)
+    return np.log((1 - tail) * weights / weights.sum(axis=1, keepdims=True) + tail / M.size)

@@ -19,6 +19,8 @@ from .signal import Signal, ThetaPrior
 DEFAULT_SM, DEFAULT_TAU = np.array([0.0, 1.0, 0.0, 0.0]), np.array([0.0, 0, 0, 1.0, 0, 0, 0])
 MIN_CLONES = 20  # clones of five cells or more, below which the spread of expression is not fitted
 MAX_CLONES = 400
+SILENT = 0.05  # mean of the exponential prior of the silent share: sorted libraries show none, .05 costs them 4 nats
+SIZES = np.array([1.5, 2.5, 4.0, 6.5, 10.0])  # NB sizes within a clone
 ETA_FACTORS = 2.0 ** np.arange(-2, 5)
 ETA_SD = 1.0  # log-sd of the doublet share around its expectation
 
@@ -148,7 +150,7 @@ def row_evidence(library: Library, *, background: Background | None = None,
 
 
 def expectation(library: Library, *, device: Device | None = "cpu") -> tuple[Library, Histogram]:
-    """Share of the hypotheses, and cells weighted by their probability to carry the CAR."""
+    """Share of the hypotheses, and cells weighted by their probability to carry the CAR and by what they say of it."""
     rows, table = library.rows, library.table(device=device)
     group = np.zeros(rows.weights.size, np.int64)
     found = units.evaluate(rows.sets, table, [library.weights], group, device=device)
@@ -161,11 +163,25 @@ def expectation(library: Library, *, device: Device | None = "cpu") -> tuple[Lib
     cells = np.repeat(rows.weights, np.diff(rows.sets.indptr)) * rows.sets.counts
     weighted = np.bincount(rows.sets.keys, p * cells, library.keys.bin.size)
     share = float(weighted.sum() / max(cells.sum(), 1))
+    heard = np.bincount(rows.sets.keys, p * cells * _say(library, weighted), library.keys.bin.size)
     free = (1 - p) * cells * np.repeat(rows.strata > 0, np.diff(rows.sets.indptr))
     key = rows.sets.keys
     without = (float((free * library.keys.count[key]).sum()),
                float((free * library.keys.depth[library.keys.bin[key]]).sum()))
-    return replace(library, hypotheses=shares, carrying=share, free=without), library.keys.histogram(weighted)
+    return replace(library, hypotheses=shares, carrying=share, free=without), library.keys.histogram(heard)
+
+
+def _say(library: Library, weighted: np.ndarray) -> np.ndarray:
+    """Weight of a cell of each entry in the fit of theta: cells of one clone share its expression.
+
+    Generalised least squares of log theta: a clone of n cells that tell i each weighs 1 / (tau^2 + 1 / (n i)), so that
+    the fit is the mean of the clones where they are large, of the cells where they are small.
+    """
+    carrying = library.keys.histogram(weighted)
+    each = signal.information(carrying, library.signal.theta, library.size) / max(carrying.n, 1e-9)
+    tau2 = float(library.tau @ grids.TAU**2)
+    sizes = np.where(library.rows.strata > 0, library.rows.sets.sizes, 1)
+    return np.repeat(1 / (1 + sizes * each * tau2), np.diff(library.rows.sets.indptr))
 
 
 def _large(rows: Rows) -> np.ndarray:
@@ -206,16 +222,41 @@ def spread_of_expression(library: Library, *, device: Device | None = "cpu") -> 
     log_w = np.concatenate([parts[0].log_w[:1], *[part.log_w[1:] for part in parts]])[None]
     found = kernel.evidence(rows.sets.take(large), library.table(device=device), log_w=log_w, device=device,
                             log_g=grids.log_background_weights()[None])
-    shares = library.hypotheses[rows.strata[large]]
-    logs = np.empty((grids.SM.size, grids.TAU.size))
-    for t, tau in enumerate(np.hypot(grids.TAU, library.signal.spread)):
-        by_hypothesis = logsumexp(found[:, 1:, :-1] + grids.log_expression(float(tau), grids.TAIL), axis=2)
-        for s in range(grids.SM.size):
-            three = np.column_stack([found[:, 0, -1], by_hypothesis[:, 2 * s], by_hypothesis[:, 2 * s + 1]])
-            logs[s, t] = prior.log_evidence(three, shares, np.ones(large.size))
-    logs -= 0.5 * ((grids.SM - 0.07) / 0.2)[:, None] ** 2 + 0.5 * (np.log(grids.TAU / 0.5) / 0.7)[None, :] ** 2
+    by_m = grids.log_expression(library.signal.spread, grids.TAIL)
+    logs = np.stack([_profile(found[:, [0, 2 * s + 1, 2 * s + 2]], by_m, rows.strata[large], library.hypotheses)
+                     for s in range(grids.SM.size)])
+    logs -= (grids.SM / SILENT)[:, None] + 0.5 * (np.log(grids.TAU / 0.5) / 0.7)[None, :] ** 2
     both = np.exp(logs - logsumexp(logs))
     return replace(library, sm=both.sum(axis=1), tau=both.sum(axis=0))
+
+
+def _profile(found: np.ndarray, by_m: np.ndarray, strata: np.ndarray, hypotheses: np.ndarray) -> np.ndarray:
+    """Log evidence of the clones at every spread for one silent share, with the hypotheses' shares it implies.
+
+    More silence makes mixed clones look like clonal ones, so that their share must be free to follow.
+    """
+    carrying = logsumexp(found[:, 1:, :-1] + by_m[:, None, None, :], axis=-1)
+    three = np.concatenate([np.broadcast_to(found[:, :1, -1], (len(by_m), len(found), 1)), carrying], axis=-1)
+    ones = np.ones(len(found))
+
+    def evidence(shares: np.ndarray) -> np.ndarray:
+        return np.array([prior.log_evidence(one, shares[strata], ones) for one in three])
+
+    return evidence(prior.fit(three[int(np.argmax(evidence(hypotheses)))], strata, ones))
+
+
+def size_within_clones(library: Library, *, device: Device | None = "cpu") -> Library:
+    """NB size within clones from the large ones themselves: posterior mean of its log on `SIZES`."""
+    rows, large = library.rows, _large(library.rows)
+    if large.size < MIN_CLONES:
+        return library
+    sets, group, shares = rows.sets.take(large), np.zeros(large.size, np.int64), library.hypotheses[rows.strata[large]]
+    logs = -0.5 * (np.log(SIZES / signal.SIZE) / signal.SIZE_SD) ** 2
+    for i, size in enumerate(SIZES):
+        table = replace(library, size=float(size)).table(device=device)
+        found = units.evaluate(sets, table, [library.weights], group, device=device)
+        logs[i] += prior.log_evidence(found.log, shares, np.ones(large.size))
+    return replace(library, size=float(np.exp(np.exp(logs - logsumexp(logs)) @ np.log(SIZES))))
 
 
 def maximisation(library: Library, carrying: Histogram) -> Library:

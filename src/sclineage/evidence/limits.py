@@ -141,7 +141,7 @@ def _simulate(panel: Panel, libraries: np.ndarray, bins: np.ndarray, rng: np.ran
         size = lib.background.size
         counts = rng.poisson(mean * (rng.gamma(size, 1 / size, shape) if np.isfinite(size) else 1.0))
         double = rng.random(shape) < np.minimum(lib.background.eta * partner, grids.ETA_CAP)
-        share = rng.choice(kernel.DOUBLET_SHARES, shape, p=kernel.DOUBLET_WEIGHTS)
+        share = rng.choice(kernel.PARTNERS, shape, p=kernel.PARTNER_WEIGHTS)
         own = rng.poisson(lib.signal.theta * depth * share * rng.gamma(lib.size, 1 / lib.size, shape))
         out[:, mine] = counts + np.where(double, own, 0)
     return np.minimum(out, CMAX)

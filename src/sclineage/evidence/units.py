@@ -91,9 +91,8 @@ def weights(*, doublets: Doublets, sm: np.ndarray, tau: np.ndarray, spread: floa
     null = _mix([grids.null_weights(float(e)) for e in doublets.eta], doublets.share)
     log_w = np.stack([null, _mix([p.log_w[1] for p in parts], sm), _mix([p.log_w[2] for p in parts], sm),
                       reference.log_w[1], reference.log_w[2]])
-    widths = np.hypot(grids.TAU, spread)
-    log_m = _mix([grids.log_expression(t, grids.TAIL) for t in widths], tau)
-    widest = _mix([grids.log_expression(max(t, grids.REFERENCE_TAU), grids.REFERENCE_TAIL) for t in widths], tau)
+    log_m = _mix(list(grids.log_expression(spread, grids.TAIL)), tau)
+    widest = _mix(list(grids.log_expression(spread, grids.REFERENCE_TAIL, least=grids.REFERENCE_TAU)), tau)
     return Weights(log_w, log_m, widest, f_given_w, eta, float(sm @ grids.SM))
 
 

@@ -30,6 +30,8 @@ __all__ = ["CMAX", "Multisets", "cuda_defines", "evidence", "likelihoods", "mixt
 SMALL = 20_000  # values below which one thread is faster
 DOUBLET_SHARES = np.array([0.25, 0.5, 0.75])  # part of a doublet's depth that the foreign partner brings
 DOUBLET_WEIGHTS = np.array([0.25, 0.5, 0.25])
+PARTNERS = np.outer(DOUBLET_SHARES, [0.5, 1.0, 2.0]).ravel()  # times the partner's expression
+PARTNER_WEIGHTS = np.outer(DOUBLET_WEIGHTS, [0.25, 0.5, 0.25]).ravel()
 
 
 class Multisets(NamedTuple):
@@ -92,7 +94,8 @@ def likelihoods(background: np.ndarray, signal: np.ndarray, *, size: float, back
     """Log-likelihood of every count at every depth, under background, background plus signal, and a doublet.
 
     Background ~ NB(g * background, background_size), signal ~ NB(m * signal, size), independent; a doublet's foreign
-    partner brings the share q of the depth, q in {1/4, 1/2, 3/4} with weights {1/4, 1/2, 1/4}.
+    partner brings the share q of the depth, q in {1/4, 1/2, 3/4} with weights {1/4, 1/2, 1/4}, and expresses half, once
+    or twice the library's mean with the same weights (log-sd 0.5, that between clones).
 
     Parameters
     ----------
@@ -116,10 +119,10 @@ def likelihoods(background: np.ndarray, signal: np.ndarray, *, size: float, back
         raise InputError("likelihoods", f"shapes {background.shape}, {signal.shape}, sizes {size}, {background_size}",
                          "give one background and one signal per depth and positive sizes")
     if _backend.pick(device, kernel=KERNEL) == "cuda":
-        return cuda.likelihoods(background, signal, size, background_size, g, m, DOUBLET_SHARES, DOUBLET_WEIGHTS)
+        return cuda.likelihoods(background, signal, size, background_size, g, m, PARTNERS, PARTNER_WEIGHTS)
     out = np.empty((background.size, CMAX + 1, g.size, m.size + 2))
     fill = cpu.fill_likelihoods if out.size > SMALL else cpu.fill_likelihoods_serial
-    fill(background, signal, float(size), float(background_size), g, m, DOUBLET_SHARES, DOUBLET_WEIGHTS, out)
+    fill(background, signal, float(size), float(background_size), g, m, PARTNERS, PARTNER_WEIGHTS, out)
     return out
 
 

@@ -1,0 +1,113 @@
+"""Markdown of the acceptance table."""
+
+from __future__ import annotations
+
+from .acceptance_score import BARS, RIVALS, WRONG_POOLED
+
+
+def _percent(value: object) -> str:
+    return "" if value is None else f"{100 * float(value):.2f}"  # type: ignore[arg-type]
+
+
+NOTES = """Wrong is of the sampled members (none, all or some of a clone's cells carry the CAR); 'by design' is of the
+clone's designed fraction. Percentages of wrong verdicts are of the definite ones; the naive rules always decide, theirs
+are of all clones. Development used other first seeds (below 100,000).
+
+Rows with * lie outside the measured rates. The bars of safety and of calibration hold for them as well; power is not a
+bar there."""
+
+ORACLE = """The same cells with every fitted rate and every assumed law replaced by the simulator's (expression within
+and between clones, doublets, background, silencing, shares of the hypotheses, range of mixed shares), under the same
+rules: its widths, calibration (what chance alone leaves of it with this many clones) and power. 'Likelihood ratio'
+decides by those posteriors alone, the surest clones first, until a quarter of a percent of its decisions is expected
+to be wrong; it needs no control and no least size, and its negative need not exclude an expression of 0.18 of the
+control's. 'Behind' names what is worse than allowed: a width of more than 1.2 times the oracle's, or more than ten
+points more indeterminate clones of a size than the likelihood ratio leaves. Without any control our rules say nothing
+negative, so scenarios of that kind have no such bar."""
+
+
+def _sizes(shares: dict) -> str:
+    return " / ".join(_percent(v).split(".")[0] or "-" for v in shares.values())
+
+
+def oracle_table(rows: list[dict]) -> list[str]:
+    """The table beside an oracle that knows the parameters."""
+    head = ["scenario", "interval width: ours / oracle (ratio)", "indeterminate % 1 / 2-4 / 5-20 / 21-99 / 100+: ours",
+            "oracle, same rules", "likelihood ratio", "CAR-free 100 negative %: ours / oracle",
+            "CAR+ 30 carrying %: ours / oracle", "wrong %: ours / oracle", "cell ECE: ours / oracle",
+            "cell ECE without mixed clones: ours / oracle", "clone ECE: ours / oracle", "behind"]
+    lines = ["## Beside an oracle that knows the parameters", "", ORACLE, "", "| " + " | ".join(head) + " |",
+             "|" + " --- |" * len(head)]
+    for r in rows:
+        best = r["oracle"]
+        pairs = [f"{_percent(r[k])} / {_percent(best[k])}" for k in ("negative_at_100", "carrying_at_30", "wrong")]
+        eces = [f"{_ece(r[k])} / {_ece(best[k])}" for k in ("ece", "ece_unmixed", "clone_ece")]
+        lines.append("| " + " | ".join([
+            r["scenario"], f"{r['width']:.3f} / {best['width']:.3f} ({r['width'] / best['width']:.2f})",
+            _sizes(r["indeterminate_by_size"]), _sizes(best["indeterminate_by_size"]), _sizes(best["open_by_size"]),
+            *pairs, *eces, "; ".join(r["behind"]) or "none"]) + " |")
+    return [*lines, ""]
+
+
+def markdown(record: dict) -> str:
+    """The table for people."""
+    head = ["scenario", "patients (first seed)", "clones", "definite", "wrong %", "wrong % >= 5 cells",
+            "wrong % by design", "CAR-free 100: negative %", "CAR+ 30: carrying %", "cell FDR % (sens %)",
+            "cell ECE", "f coverage % (width)", "<= 3 cells negative",
+            "indeterminate % 1 / 2-4 / 5-20 / 21-99 / 100+", "naive any UMI: wrong % (>= 5)",
+            "naive > 5 %: wrong % (>= 5)", "naive cell FDR % (sens %)",
+            "bars missed"]
+    lines = ["# CAR verdicts: acceptance on simulated patients", "",
+             f"{record['machine']['cpu']}, {record['machine']['cores']} cores; sclineage "
+             f"{record['versions']['sclineage']}, Python {record['versions']['python']}. Bars: {BARS}.", "",
+             "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for r in record["rows"]:
+        lines.append("| " + " | ".join([
+            r["scenario"] + (" *" if r["outside"] else ""),
+            f"{r['patients']} ({r['first_seed']:,})", str(r["clones"]), str(r["definite"]),
+            _percent(r["wrong"]), _percent(r["wrong_ge5"]),
+            _percent(r["wrong_by_design"]), f"{_percent(r['negative_at_100'])} (n={r['n_at_100']})",
+            f"{_percent(r['carrying_at_30'])} (n={r['n_at_30']})",
+            f"{_percent(r['fdr'])} ({_percent(r['sensitivity'])})",
+            f"{r['ece']:.4f}", f"{_percent(r['coverage'])} ({r['width']:.2f})", str(r["negatives_le3"]),
+            _sizes(r["indeterminate_by_size"]),
+            f"{_percent(r['naive_any_wrong'])} ({_percent(r['naive_any_wrong_ge5'])})",
+            f"{_percent(r['naive_5_wrong'])} ({_percent(r['naive_5_wrong_ge5'])})",
+            f"{_percent(r['naive_fdr'])} ({_percent(r['naive_sensitivity'])})",
+            "; ".join(r["missed"]) or "none"]) + " |")
+    lines += ["", pooled(record["rows"]), "", NOTES, "", *oracle_table(record["rows"]), *rivals(record["rows"])]
+    lines += ["", *(f"- `{r['scenario']}`: {r['what']}" for r in record["rows"])]
+    return "\n".join(lines) + "\n"
+
+
+def pooled(rows: list[dict]) -> str:
+    """All scenarios together."""
+    definite, wrong = (sum(int(r[k]) for r in rows) for k in ("definite", "wrong_count"))
+    return (f"All {len(rows)} scenarios together: {wrong} wrong of {definite} definite verdicts "
+            f"({_percent(wrong / max(definite, 1))} %; bar {_percent(WRONG_POOLED)} %).")
+
+
+def rivals(rows: list[dict]) -> list[str]:
+    """The second table: calibration, and five usual rules on the same counts."""
+    head = ["scenario", "cell ECE without mixed clones", "cell ECE in mixed clones", "clone ECE",
+            "ours: wrong % >= 5 (cell FDR %, sens %)",
+            *(f"{RIVAL_NAMES[name]}: wrong % >= 5 (cell FDR %, sens %)" for name in RIVALS)]
+    lines = ["## Calibration, and usual rules on the same counts", "",
+             "The rules always decide; wrong clones are of all clones of five cells or more, theirs and ours alike. "
+             "A clone carries by the first three rules when one cell does, by the others when a tenth of it does.", "",
+             "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for r in rows:
+        rules = [r["rivals"][name] for name in RIVALS]
+        ours = {"wrong_ge5": r["wrong_of_all_ge5"], "fdr": r["fdr"], "sensitivity": r["sensitivity"]}
+        lines.append("| " + " | ".join([r["scenario"], *(_ece(r[k]) for k in ("ece_unmixed", "ece_mixed", "clone_ece")),
+                                        *(f"{_percent(v['wrong_ge5'])} ({_percent(v['fdr'])}, "
+                                          f"{_percent(v['sensitivity'])})" for v in (ours, *rules))]) + " |")
+    return [*lines, ""]
+
+
+def _ece(value: object) -> str:
+    return "" if value is None else f"{float(value):.4f}"  # type: ignore[arg-type]
+
+
+RIVAL_NAMES = {"one_umi": ">= 1 UMI", "two_umi": ">= 2 UMI", "soup_subtracted": "soup subtracted",
+               "clone_share": "share of the clone > 10 %", "mixture": "two Poisson components"}
