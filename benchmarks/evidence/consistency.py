@@ -134,23 +134,30 @@ def main() -> None:
     parser.add_argument("--parts", nargs="*", choices=parts, default=parts)
     options = parser.parse_args()
     path = options.out / "evidence_consistency.json"
+    options.out.mkdir(parents=True, exist_ok=True)
     record = json.loads(path.read_text()) if path.exists() else {}
     record |= {"machine": machine(), "versions": versions()}
+    for part in _parts(options):
+        record |= part
+        path.write_text(json.dumps(record, indent=1) + "\n")
+        path.with_suffix(".md").write_text(markdown(record))
+
+
+def _parts(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Results as they come, so that a stopped run keeps what it has."""
     if {"reliability", "sensitivity"} & set(options.parts):
         whole = {name: called(patient(options.data, name)) for name in PATIENTS}
         if "reliability" in options.parts:
-            record["reliability"] = {name: reliability(obs) for name, (obs, _, _) in whole.items()}
+            yield {"reliability": {name: reliability(obs) for name, (obs, _, _) in whole.items()}}
         if "sensitivity" in options.parts:
-            record["sensitivity"] = sensitivity(options.data, whole)
+            yield {"sensitivity": sensitivity(options.data, whole)}
     if "mixtures" in options.parts:
-        record["mixtures"] = []
+        runs = []
         for context in mixtures.CONTEXTS:
             for share in mixtures.CONTAMINATION:
-                record["mixtures"].append(mixtures.run(options.data, context, share))
+                runs.append(mixtures.run(options.data, context, share))
                 print(context.name, share, flush=True)
-    options.out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1) + "\n")
-    path.with_suffix(".md").write_text(markdown(record))
+                yield {"mixtures": runs}
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ SENSITIVITY = """Share of the author-labelled cells of a sorted sample that show
 expect of it at the cells' own depths, that sample left out."""
 MIXTURES = """Unsorted T cells of one patient, and sorted, labelled CAR-T cells of another as 15 % of the T cells, are
 one library; a third library is the declared positive control. A foreign CAR-T profile is added to a share of all
-barcodes. Clones of one to 300 cells (40 of each kind) are drawn from the same cells, from one real clone where one is
+barcodes. Clones of one to 300 cells (25 of each kind) are drawn from the same cells, from one real clone where one is
 large enough, and assessed with the library's fit. Verdicts: negative / indeterminate / carrying %. Wrong, by the
 members drawn: a CAR-free clone that carries, a carrying clone that is negative, a clone of both that is `CAR_positive`
 or `CAR_transcript_not_detected`. Real profiles, but an artificial library: no soup, doublets by addition."""
