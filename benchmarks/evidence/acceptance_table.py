@@ -20,9 +20,10 @@ ORACLE = """The same cells with every fitted rate and every assumed law replaced
 and between clones, doublets, background, silencing, shares of the hypotheses, range of mixed shares), under the same
 rules: its widths, calibration (what chance alone leaves of it with this many clones) and power. 'Likelihood ratio'
 decides by those posteriors alone, the surest clones first, until a quarter of a percent of its decisions is expected
-to be wrong; it needs no control and no least size, and its negative need not exclude an expression of 0.18 of the
-control's. 'Behind' names what is worse than allowed: a width of more than 1.2 times the oracle's, or more than ten
-points more indeterminate clones of a size than the likelihood ratio leaves. Without any control our rules say nothing
+to be wrong. It needs no control and no least size, its negative need not exclude an expression of 0.18 of the
+control's, and it knows how many clones carry: where few do (`rare_car`) it says "no" of small clones by that alone. 'Behind'
+names what is worse than allowed: a width of more than 1.2 times the oracle's, or more than ten points more
+indeterminate clones of a size than the likelihood ratio leaves. Without any control our rules say nothing
 negative, so scenarios of that kind have no such bar."""
 
 
