@@ -21,8 +21,8 @@ and between clones, doublets, background, silencing, shares of the hypotheses, r
 rules: its widths, calibration (what chance alone leaves of it with this many clones) and power. 'Likelihood ratio'
 decides by those posteriors alone, the surest clones first, until a quarter of a percent of its decisions is expected
 to be wrong. It needs no control and no least size, its negative need not exclude an expression of 0.18 of the
-control's, and it knows how many clones carry: where few do (`rare_car`) it says "no" of small clones by that alone. 'Behind'
-names what is worse than allowed: a width of more than 1.2 times the oracle's, or more than ten points more
+control's, and it knows how many clones carry: where few do (`rare_car`) it says "no" of small clones by that alone.
+'Behind' names what is worse than allowed: a width of more than 1.2 times the oracle's, or more than ten points more
 indeterminate clones of a size than the likelihood ratio leaves. Without any control our rules say nothing
 negative, so scenarios of that kind have no such bar."""
 
