@@ -63,6 +63,16 @@ def test_equals_the_oracle(backend: str, n: int, resolution: float, ties: bool) 
     assert labels.tolist() == oracle.leiden(graph, resolution=resolution, seed=n)
 
 
+def test_large_graphs_start_once(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = blocks(150, seed=8)
+    both = leiden.leiden(graph, resolution=3.0, device=backend).tolist()
+    monkeypatch.setattr(leiden, "SMALL", 0)
+    once = leiden.leiden(graph, resolution=3.0, device=backend).tolist()
+    assert once == oracle.leiden(graph, resolution=3.0) != both
+    assert leiden.modularity(graph, np.array(both), resolution=3.0) > leiden.modularity(graph, np.array(once),
+                                                                                       resolution=3.0)
+
+
 @settings(max_examples=25, **COMMON)
 @given(edges=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 3)), max_size=30),
        seed=st.integers(0, 2**64 - 1), rounds=st.integers(1, 3))

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import sparse
 
-from sclineage.kernels.leiden import BITS, SWEEPS, _batches
+from sclineage.kernels import leiden as kernel
+from sclineage.kernels.leiden import BITS, STARTS, SWEEPS, _batches
 
 WORD = (1 << 64) - 1
 Links = list[dict[int, int]]
@@ -173,6 +174,16 @@ def split(links: Links, labels: list[int]) -> list[int]:
     return out
 
 
+def quality(links: Links, degree: list[int], labels: list[int], resolution: float) -> float:
+    """Modularity, its terms added up in NumPy's order: partitions of equal modularity must not differ by rounding."""
+    inside, volume = np.zeros(len(labels)), np.zeros(len(labels))
+    for v, row in enumerate(links):
+        volume[labels[v]] += degree[v]
+        inside[labels[v]] += sum(w for u, w in row.items() if labels[u] == labels[v])
+    inside, volume = inside / float(sum(degree)), volume / float(sum(degree))
+    return float((inside - resolution * volume**2).sum())
+
+
 def leiden(adjacency: sparse.csr_matrix, *, resolution: float = 1.0, n_iterations: int = 2, seed: int = 0) -> list[int]:
     """Labels, 0 the largest community, ties by the lowest member."""
     links = whole_links(adjacency)
@@ -180,9 +191,12 @@ def leiden(adjacency: sparse.csr_matrix, *, resolution: float = 1.0, n_iteration
     labels, seeds = list(range(len(links))), salts(seed)
     if sum(degree):
         scale = resolution / sum(degree)
-        for turn in range(n_iterations):
+        tries = [split(links, iterate(links, degree, list(labels), scale, seeds)[0])
+                 for _ in range(STARTS if len(links) < kernel.SMALL else 1)]
+        labels = max(tries, key=lambda found: quality(links, degree, found, resolution))
+        for _ in range(n_iterations - 1):
             new, moves = iterate(links, degree, list(labels), scale, seeds)
-            if turn and moves == 0:
+            if moves == 0:
                 break
             labels = split(links, new)
         move(links, degree, labels, scale, _batches(len(labels)), [next(seeds) for _ in range(SWEEPS)])
