@@ -196,13 +196,23 @@ def purity(points: np.ndarray, subset: np.ndarray) -> float:
     return float(np.mean([same[subset[kept] == word].mean() for word in np.unique(subset[kept])]))
 
 
+def verdict(part: Sequence[Mapping[str, Any]]) -> str:
+    """Whether what must hold does, of each clone once."""
+    at = {(row["scaled"], row["variable genes"]): [float(v) for v in row["interval"].split(" to ")] for row in part}
+    said = {f"masked, {'scaled' if scaled == 'yes' else 'unscaled'}: the interval holds 0":
+            at[scaled, OUT][0] <= 0 <= at[scaled, OUT][1] for scaled in ("no", "yes")}
+    said["receptor genes in, scaled: it lies above 0 and above the masked one"] = (
+        at["yes", "receptor genes in"][0] > max(0.0, at["yes", OUT][1]))
+    return "Each clone once: " + "; ".join(f"{what}: {'yes' if held else 'NO'}" for what, held in said.items()) + "."
+
+
 def table(record: Mapping[str, Any]) -> str:
     """Markdown of a record."""
     lines = [f"# {NAME}", "", "Neighbours of different clones with the same TRBV: first with each clone counted once, "
              "then over all cells, where a few large clones make most pairs; what the columns say, and why the clone "
              "is the unit, stands in `benchmarks/cells/receptors.py`. Research use only.", ""]
     for name, part in record["results"].items():
-        lines += [f"## {name}", "", "| " + " | ".join(part[0]) + " |", "| --- " * len(part[0]) + "|"]
+        lines += [f"## {name}", "", verdict(part), "", "| " + " | ".join(part[0]) + " |", "| --- " * len(part[0]) + "|"]
         lines += ["| " + " | ".join(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()) + " |"
                   for row in part]
         lines.append("")
