@@ -13,8 +13,8 @@ import pytest
 
 import sclineage as sl
 from sclineage import _schema, _tables, pipeline
-from sclineage._config import Config
 from sclineage._errors import InputError
+from sclineage._shared import share
 from sclineage.simulate.expression import CAR
 from tests.tiny import VIRUS, shuffle, write_tiny
 
@@ -50,11 +50,11 @@ def test_integration_sites_of_an_unknown_specimen_are_refused_and_of_another_pat
     rows = pd.DataFrame({"patient": ["A", "B"], "sample": ["a1", "b1"], "specimen": ["blood", "node"]})
     path = tmp_path / "sites.csv"
     path.write_text("specimen,chrom,pos,reads\nnode,chr1,100,5\nb1,chr2,7,3\n")
-    found = pipeline._sites(Config(sites=str(path)), rows)
+    found = share(rows, sites=str(path), tables={}).sites
     assert found is not None and found["specimen"].tolist() == ["b1", "node"]
     path.write_text("specimen,chrom,pos,reads\nnodule,chr1,100,5\n")
     with pytest.raises(InputError, match="'nodule' is no specimen or sample of the sheet"):
-        pipeline._sites(Config(sites=str(path)), rows)
+        share(rows, sites=str(path), tables={})
 
 
 def test_every_barcode_is_in_the_cell_table(sheet: Path, result: Path) -> None:
