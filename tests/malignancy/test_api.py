@@ -480,6 +480,12 @@ def test_the_users_classifier_as_a_file_of_cells(tmp_path):
     malignancy(data, classifier="score")
     malignancy(again, classifier=tmp_path / "c.csv")
     pd.testing.assert_series_equal(table(data)["llr_classifier"], table(again)["llr_classifier"])
+    part = rows.astype({"probability": object})
+    part.iloc[0, 2] = "NA"
+    malignancy(again, classifier=part)  # a frame in any index; one cell not assessed
+    part.iloc[0, 2] = "0,9"
+    with pytest.raises(InputError, match="holds '0,9'"):
+        malignancy(again, classifier=part)
     rows.assign(barcode="NOWHERE").to_csv(tmp_path / "c.csv", index=False)
     with pytest.raises(InputError, match="in no sample of the data"):
         malignancy(data, classifier=tmp_path / "c.csv")

@@ -276,6 +276,11 @@ def test_donors_from_a_file_of_cells(tmp_path):
     distinct(data, donor_key=tmp_path / "d.csv")
     assert pair(data).loc["all", "level"] == "D0"
     assert pair(data, "malignant", "other_T").loc["all", "level"] != "D0"
+    for word in ("unassigned", "doublet", "NA", "0/1"):  # no donor was told: never another donor
+        said = data.obs.assign(donor=np.where(donor == "D1", word, "D0"))[["sample", "barcode", "donor"]]
+        distinct(data, donor_key=said)
+        assert np.isnan(pair(data).loc["donor", "llr"])
+        assert pair(data).loc["all", "level"] != "D0"
     with pytest.raises(InputError, match="no such column in the data, and no such file"):
         distinct(data, donor_key="nowhere")
 

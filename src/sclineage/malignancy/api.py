@@ -15,7 +15,7 @@ from .. import _schema
 from .._errors import InputError, nearest
 from ..patient import access
 from ..patient.drivers import bare, read_drivers
-from ..patient.given import Given, name_of
+from ..patient.given import MISSING, Given, name_of
 from . import calls as words
 from . import cycling, phenotype, profile
 from .copynumber_api import arm_table, clone_arms
@@ -210,6 +210,10 @@ def _classifier(data: access.Data, key: Given | None) -> np.ndarray | None:
         cell_values(key, "probability", sample=_sample_names(data), barcode=_barcodes(data)))
     values = pd.to_numeric(said, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     known = np.isfinite(values)
+    odd = ~known & ~said.isna().to_numpy() & ~said.astype(str).str.strip().str.lower().isin(MISSING).to_numpy()
+    if odd.any():
+        raise InputError("classifier", f"{name_of(key)!r} holds {said[odd].iloc[0]!r}",
+                         "give the probability that a cell is malignant, nothing where it is not known")
     if not known.any() or (values[known] < 0).any() or (values[known] > 1).any():
         raise InputError("classifier", f"{name_of(key)!r} holds no probability from 0 to 1" if not known.any() else
                          f"{name_of(key)!r} holds {values[known].min():g} to {values[known].max():g}",

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .._errors import InputError, nearest
-from ..patient.given import Given, name_of, row_number, rows
+from ..patient.given import MISSING, Given, name_of, row_number, rows
 
 YES = frozenset({"true", "1", "1.0", "yes", "malignant", "tumor", "tumour"})
 NO = frozenset({"false", "0", "0.0", "no", "other", "normal", "benign", "healthy", "non-malignant", "not_malignant"})
@@ -42,7 +42,7 @@ def words(values: pd.Series, file: str, place: str) -> np.ndarray:
             out[i] = 1.0
         elif word in NO:
             out[i] = 0.0
-        elif word not in {"", "nan", "none", "<na>"}:
+        elif word not in MISSING:
             raise InputError(file, f"{value!r} is neither yes nor no", "use true or false; leave unknown cells empty",
                              place=place)
     return out

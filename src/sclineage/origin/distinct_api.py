@@ -19,7 +19,7 @@ from ..malignancy.table import codes
 from ..malignancy.userkey import cell_values
 from ..patient import access
 from ..patient.drivers import bare, read_drivers
-from ..patient.given import Given, name_of
+from ..patient.given import MISSING, Given, name_of
 from . import relatedness
 from .levels import LEVELS, Answer, Line, answer
 from .variants import variants
@@ -27,6 +27,7 @@ from .variants import variants
 POPULATIONS = ("malignant", "CAR-T", "other_T", "other")
 MITOCHONDRIAL = ("M", "MT")
 KINDS = ("germline", "somatic", "mitochondrial")
+NO_DONOR = (*MISSING, "unassigned", "doublet", "ambiguous")  # vireo, souporcell
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,13 @@ def distinct(mdata: access.Data, *, drivers: str | os.PathLike[str] | pd.DataFra
 
 
 def _donors(data: access.Data, key: Given | None) -> np.ndarray:
-    """Donor of each cell, empty where unknown."""
+    """Donor of each cell, empty where unknown; a cell that was not given to one donor is no donor of its own."""
+    said = _said_donors(data, key)
+    unknown = [str(v).lower() in NO_DONOR or "/" in str(v) for v in said]  # "0/1": souporcell's doublet
+    return np.where(unknown, "", said)
+
+
+def _said_donors(data: access.Data, key: Given | None) -> np.ndarray:
     if key is None or access.has_column(data, name_of(key)):
         return access.text(data, "donor" if key is None else name_of(key))
     barcode = access.text(data, "barcode") if access.has_column(data, "barcode") else data.obs_names.to_numpy(object)

@@ -12,6 +12,7 @@ from .._errors import InputError, nearest
 from .text import read_table
 
 Given = str | os.PathLike[str] | pd.DataFrame
+MISSING = ("", "na", "n/a", "nan", "none", "null", "<na>")
 
 
 def name_of(given: Given) -> str:
@@ -20,7 +21,7 @@ def name_of(given: Given) -> str:
 
 
 def rows(given: Given, *, fix: str) -> pd.DataFrame:
-    """Rows of a CSV, a TSV or a frame as text: lower-case columns, None where empty, index the row below the header.
+    """Rows of a CSV, a TSV or a frame as text: lower-case columns, None where missing, index the row below the header.
 
     Raises
     ------
@@ -28,7 +29,7 @@ def rows(given: Given, *, fix: str) -> pd.DataFrame:
         An absent or empty file, no row, or a table that is not regular; `fix` says what is wanted.
     """
     if isinstance(given, pd.DataFrame):
-        frame = given.copy()
+        frame = given.copy() if "file" in given.attrs else given.reset_index(drop=True)  # rows keep their numbers
     else:
         if not Path(given).is_file():
             raise InputError(given, "no such column in the data, and no such file", fix)
@@ -39,7 +40,7 @@ def rows(given: Given, *, fix: str) -> pd.DataFrame:
     if frame.empty:
         raise InputError(name_of(given), "no row", fix)
     text = frame.astype(object).where(frame.notna(), "").astype(str).apply(lambda c: c.str.strip())
-    text = text.where(text != "", None)
+    text = text.where(~text.apply(lambda c: c.str.lower().isin(MISSING)), None)
     text.attrs["file"] = name_of(given)
     return text
 
