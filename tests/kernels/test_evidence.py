@@ -8,6 +8,7 @@ import pytest
 from sclineage import _backend
 from sclineage._errors import InputError
 from sclineage.kernels import evidence as kernel
+from sclineage.kernels import evidence_cpu as cpu
 from tests.oracles import evidence as oracle
 
 G = np.array([0.5, 1.0, 2.0])
@@ -79,6 +80,38 @@ def test_ten_thousand_cells_do_not_underflow(backend):
     found = kernel.evidence(sets, table, log_g=np.full((1, 3), -np.log(3)), log_w=log_w, device=backend)
     assert np.all(np.isfinite(found))
     assert found[0, 1, 2] < found[0, 0, 2] - 10_000
+
+
+def test_posterior_of_ten_thousand_cells_far_from_a_hypothesis(backend):
+    """The sum under a hypothesis that the counts all but exclude is made in logs."""
+    rows = kernel.likelihoods(BACKGROUND, SIGNAL, size=3.0, background_size=5.0, g=G, m=M, device=backend)
+    table = kernel.mixture_table(rows[1], W, device=backend)
+    sets = kernel.Multisets(np.array([0, 1]), np.array([0], np.int32), np.array([10_000]))
+    log_w = np.full((1, 1, W.size), -np.inf)
+    log_w[0, 0, -2:] = np.log(0.5)
+    log_g, log_m = np.full((1, 3), -np.log(3)), np.full((1, M.size), -np.log(M.size))
+    found_w, found_m = kernel.posterior(sets, table, log_g=log_g, log_w=log_w, log_m=log_m, device=backend)
+    tables = [oracle.cell_table(oracle.cell_logliks(0, BACKGROUND[1], SIGNAL[1], 3.0, 5.0, G, M), W)] * 10_000
+    wanted_w, wanted_m = oracle.clone_posterior(tables, log_g[0], log_w[0], log_m[0])
+    assert wanted_w[0, 0] == 0  # far below what a float can hold beside the best of all points
+    np.testing.assert_allclose(found_w[0], wanted_w, atol=1e-6)
+    np.testing.assert_allclose(found_m[0], wanted_m, atol=1e-6)
+
+
+def test_exponentials_are_those_of_numpy():
+    values = np.concatenate([-np.geomspace(1e-300, 699.0, 4000), [0.0, -0.5 * np.log(2), -700.0, -1e6, -np.inf]])
+    found = np.ones(values.size)
+    cpu.add_exponentials(values + 3.0, 3.0, np.empty(values.size), np.empty(values.size), found)
+    np.testing.assert_allclose(found[:-2] - 1.0, np.exp(values[:-2]), atol=3e-16)
+    alone = np.zeros(values.size)
+    cpu.add_exponentials(values, 0.0, np.empty(values.size), np.empty(values.size), alone)
+    np.testing.assert_allclose(alone[:-2], np.exp(values[:-2]), rtol=1e-15)
+    assert np.all(alone[-2:] == alone[-3])  # they count as -700
+
+
+@pytest.mark.parametrize("clones", [1, 5, cpu.STRIDE, 2 * cpu.STRIDE, cpu.STRIDE + 1])
+def test_every_clone_has_its_turn(clones):
+    assert sorted(cpu.spread(turn, clones) for turn in range(clones)) == list(range(clones))
 
 
 def test_same_bits_for_any_thread_count_and_cell_order():

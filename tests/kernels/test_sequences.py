@@ -296,6 +296,8 @@ def test_the_cost_model_turns_from_brute_force_to_the_index() -> None:
     (["CASSF", "caSSF"], {}, "entry 1: found the letter 'c'; upper-case"),
     (["CASSF", "", "CAS-F"], {}, "entry 2: found the letter '-'"),
     (["CASSF", "CAß"], {}, "entry 1"),
+    (["CASSF", "CA\nSSF", ""], {}, "entry 1: found a line break"),
+    (["CASSF", "CASS\n"], {}, "entry 1: found a line break"),
     (["CASSF"], {"metric": "haming"}, "hamming"),
     (["CASSF"], {"cutoff": -1}, "cutoff: found -1"),
     (["CASSF"], {"cutoff": 1.5}, "cutoff: found 1.5"),

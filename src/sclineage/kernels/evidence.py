@@ -177,7 +177,8 @@ def evidence(clones: Multisets, table: Any, *, log_g: np.ndarray, log_w: np.ndar
     if _backend.pick(device, kernel=KERNEL) == "cuda":
         return cuda.evidence(clones, table, log_g, log_w, group)
     out = np.empty((rows, log_w.shape[1], table.shape[2]))
-    cpu.fill_evidence(*clones, _backend.to_host(table), log_g, log_w, group, out)
+    log_m, none = np.zeros((len(log_g), 0)), np.empty((0, 0, 0))
+    cpu.fill_clones(*clones, _backend.to_host(table), log_g, log_w, np.exp(log_w), log_m, log_m, group, out, none, none)
     return out
 
 
@@ -203,5 +204,6 @@ def posterior(clones: Multisets, table: Any, *, log_g: np.ndarray, log_w: np.nda
         return cuda.posterior(clones, table, log_g, log_w, log_m, group)
     out_w = np.zeros((rows, log_w.shape[1], table.shape[3]))
     out_m = np.zeros((rows, log_w.shape[1], log_m.shape[1]))
-    cpu.fill_posterior(*clones, _backend.to_host(table), log_g, log_w, log_m, group, out_w, out_m)
+    cpu.fill_clones(*clones, _backend.to_host(table), log_g, log_w, np.exp(log_w), log_m, np.exp(log_m), group,
+                    np.empty((0, 0, 0)), out_w, out_m)
     return out_w, out_m

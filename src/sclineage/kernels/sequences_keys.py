@@ -106,17 +106,21 @@ def position_weights(index: Index, group: int, metric: Metric) -> np.ndarray:
     float64 (length,). In a V or J end the residue before says nearly all; single residues would look informative.
     """
     sample, length = min(index.counts[group], SAMPLE), index.lengths[group]
-    weights, before = np.empty(length), np.zeros(sample, dtype=np.int64)
-    equal_before = 1.0
+    weights, before, now = np.empty(length), np.zeros(sample, dtype=np.int64), np.zeros(sample, dtype=np.int64)
+    equal_before = float(sample * sample)
     for at in range(length):
-        single, double = np.zeros(RESIDUE + 1), np.zeros((RESIDUE + 1) ** 2)
+        single, double = np.zeros(RESIDUE + 1, dtype=np.int64), np.zeros((RESIDUE + 1) ** 2, dtype=np.int64)
+        equal, equal_both = 0, 0  # sums of the squared counts, kept as the counts grow
         for row in range(sample):
-            residue = np.int64(_sampled_residue(index, group, at, row, sample, metric))
-            single[residue] += 1.0
-            double[before[row] * (RESIDUE + 1) + residue] += 1.0
-            before[row] = residue
-        weights[at] = max(LEAST_BITS, np.log2(equal_before / ((double / sample) ** 2).sum()))
-        equal_before = ((single / sample) ** 2).sum()
+            now[row] = _sampled_residue(index, group, at, row, sample, metric)
+            both = before[row] * (RESIDUE + 1) + now[row]
+            equal += 2 * single[now[row]] + 1
+            equal_both += 2 * double[both] + 1
+            single[now[row]] += 1
+            double[both] += 1
+        weights[at] = max(LEAST_BITS, np.log2(equal_before / equal_both))
+        equal_before = float(equal)
+        before, now = now, before
     return weights
 
 

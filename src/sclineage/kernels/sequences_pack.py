@@ -17,7 +17,9 @@ CHUNK = 8192  # rows that one thread packs at a time; fewer in all wake no threa
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _NOT_STANDARD, _UNKNOWN = 1, 2
 _OFFENCE = np.where(BAD == CODES, _UNKNOWN, _NOT_STANDARD).astype(np.uint8)  # of each byte; 0 for the 20 amino acids
-_OFFENCE[[ord(letter) for letter in STANDARD]] = 0
+BREAK = ord("\n")  # between two sequences
+_AMINO_ACIDS = sum(1 << (ord(letter) & 31) for letter in STANDARD)
+_OFFENCE[[ord(letter) for letter in STANDARD] + [BREAK]] = 0
 
 
 class Index(NamedTuple):
@@ -76,8 +78,9 @@ def _missing(sequences: list[Any]) -> InputError:
 
 
 def _text(sequences: list[Any]) -> np.ndarray:
+    """The sequences' letters, uint8, a line break between any two."""
     try:
-        data = "".join(sequences).encode("ascii")
+        data = "\n".join(sequences).encode("ascii")
     except TypeError:
         raise _missing(sequences) from None
     except UnicodeEncodeError:
@@ -87,11 +90,33 @@ def _text(sequences: list[Any]) -> np.ndarray:
     return np.frombuffer(data, dtype=np.uint8) if data else np.empty(0, dtype=np.uint8)
 
 
+def _starts(text: np.ndarray, sequences: list[str]) -> np.ndarray:
+    """Where each sequence begins, int64 (n + 1,): the last would begin past a line break at the end."""
+    if np.count_nonzero(text == BREAK) > max(0, len(sequences) - 1):
+        row = next(r for r, s in enumerate(sequences) if "\n" in s)
+        raise InputError("sequences", "found a line break", "give letters A-Z, * or _ only", place=f"entry {row}")
+    starts = np.zeros(len(sequences) + 1, dtype=np.int64)
+    if sequences:
+        _fill_starts(text, starts)
+    return starts
+
+
+@njit(cache=True)
+def _fill_starts(text: np.ndarray, starts: np.ndarray) -> None:
+    row = 1
+    for at in range(text.size):  # without a branch: what stands there is right once the row moves on
+        starts[row] = at + 1
+        row += text[at] == BREAK
+    starts[-1] = text.size + 1
+
+
 def _check_letters(text: np.ndarray, starts: np.ndarray) -> tuple[str, int] | None:
-    worst = _worst(text, _OFFENCE)
-    if not worst:
+    """The first letter beyond the amino acids and its sequence, if there is one."""
+    if _is_standard(text, _AMINO_ACIDS):
         return None
-    at = int(np.flatnonzero(_OFFENCE[text] == worst)[0])
+    offence = _OFFENCE[text]
+    worst = offence.max()
+    at = int(np.flatnonzero(offence == worst)[0])
     letter, row = chr(text[at]), int(np.searchsorted(starts, at, side="right") - 1)
     if worst == _UNKNOWN:
         fix = "upper-case the sequences" if letter.islower() else "give letters A-Z, * or _ only"
@@ -100,11 +125,14 @@ def _check_letters(text: np.ndarray, starts: np.ndarray) -> tuple[str, int] | No
 
 
 @njit(cache=True)
-def _worst(text: np.ndarray, offence: np.ndarray) -> int:
-    worst = 0
+def _is_standard(text: np.ndarray, amino_acids: int) -> bool:
+    """Whether there are only amino acids and line breaks: without a branch or a table, in vector registers."""
+    found = 1
     for at in range(text.size):
-        worst = max(worst, offence[text[at]])
-    return worst
+        letter = np.int64(text[at])
+        in_column = (letter >> 5) == 2
+        found &= ((amino_acids >> (letter & 31)) & in_column) | (letter == BREAK)
+    return found == 1
 
 
 # --- packing ----------------------------------------------------------------------------------------------------------
@@ -112,7 +140,7 @@ def _worst(text: np.ndarray, offence: np.ndarray) -> int:
 def _order_by_length(starts: np.ndarray, group_of_length: np.ndarray, cursor: np.ndarray) -> np.ndarray:
     order = np.empty(starts.size - 1, dtype=np.int32)
     for row in range(order.size):
-        group = group_of_length[starts[row + 1] - starts[row]]
+        group = group_of_length[starts[row + 1] - starts[row] - 1]
         order[cursor[group]] = row
         cursor[group] += 1
     return order
@@ -127,7 +155,7 @@ def _pack_rows(text: np.ndarray, starts: np.ndarray, order: np.ndarray, group_st
         while row >= group_start[group + 1]:
             group += 1
         stride, place = group_start[group + 1] - group_start[group], bases[group] + row - group_start[group]
-        start, end = starts[order[row]], starts[order[row] + 1]
+        start, end = starts[order[row]], starts[order[row] + 1] - 1
         for word_start in range(start, end, PER_WORD):
             packed = np.uint64(0)
             for at in range(min(word_start + PER_WORD, end) - 1, word_start - 1, -1):
@@ -249,7 +277,7 @@ def pack(sequences: Sequence[str]) -> Packed:
     if len(given) >= 2**31:
         raise InputError("sequences", f"found {len(given)}", "give fewer than 2**31 at a time")
     text = _text(given)
-    starts = _prefix(np.fromiter(map(len, given), dtype=np.int64, count=len(given)))
+    starts = _starts(text, given)
     standard = _check_letters(text, starts)
     order, lengths, group_start = _length_groups(starts)
     widths = -(-lengths // PER_WORD)
@@ -271,7 +299,7 @@ def pack(sequences: Sequence[str]) -> Packed:
 
 
 def _length_groups(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    sizes = np.bincount(np.diff(starts))
+    sizes = np.bincount(np.diff(starts) - 1)
     lengths = np.flatnonzero(sizes)
     group_start = _prefix(sizes[lengths])
     group_of_length = np.zeros(sizes.size, dtype=np.int64)
