@@ -32,7 +32,7 @@ from .sequences_keys import (
 from .sequences_metrics import TCRDIST, Metric
 from .sequences_pack import Index
 from .sequences_plan import BRUTE, CROSS, DUPLICATES, NO_FILTER, SELF, Plan
-from .sequences_sinks import HITS, Sink, hand_over, hand_over_duplicates
+from .sequences_sinks import HITS, Sink, hand_over, hand_over_duplicates, keep
 
 TILE = 512
 _ONE = np.uint64(1)
@@ -61,10 +61,7 @@ def _join_itself(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sin
             if owns(words, there, here, metric, task, block_of):
                 gap = distance(words, there, here, metric, edits)
                 if gap >= 0:
-                    hits[held, 0], hits[held, 1], hits[held, 2] = other, x, gap
-                    held += 1
-                    if held == HITS:
-                        held = hand_over(index, sink, hits, held, task)
+                    held = keep(index, sink, hits, held, task, other, x, gap)
             other = following[other]
     hand_over(index, sink, hits, held, task)
 
@@ -104,10 +101,7 @@ def _join_two(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sink, 
             if (short != long or x != y) and owns(words, there, here, metric, task, block_of):
                 gap = distance(words, there, here, metric, edits)
                 if gap >= 0:
-                    hits[held, 0], hits[held, 1], hits[held, 2] = x, y, gap
-                    held += 1
-                    if held == HITS:
-                        held = hand_over(index, sink, hits, held, task)
+                    held = keep(index, sink, hits, held, task, x, y, gap)
             x = following[x]
     hand_over(index, sink, hits, held, task)
 
@@ -151,10 +145,7 @@ def _brute(index: Index, metric: Metric, task: Task, sink: Sink, edits: np.ndarr
                     continue
                 gap = distance(words, here, (far + start + y, step, size, reach), metric, edits)
                 if gap >= 0:
-                    hits[held, 0], hits[held, 1], hits[held, 2] = x, start + y, gap
-                    held += 1
-                    if held == HITS:
-                        held = hand_over(index, sink, hits, held, task)
+                    held = keep(index, sink, hits, held, task, x, start + y, gap)
     hand_over(index, sink, hits, held, task)
 
 

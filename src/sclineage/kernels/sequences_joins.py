@@ -32,7 +32,7 @@ from .sequences_keys import (
 from .sequences_metrics import COSTS, TCRDIST, Metric
 from .sequences_pack import Index
 from .sequences_plan import Plan
-from .sequences_sinks import HITS, Sink, hand_over
+from .sequences_sinks import Sink, hand_over, keep
 
 MOST = 24  # residues of two words
 MOST_LIMIT = 8  # mismatches: a table of 2**limit says who owns a pair
@@ -181,10 +181,7 @@ def join_itself(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sink
                     if merging:
                         gap = _residue_costs(a_0, b_0) + _residue_costs(a_1, b_1)
                     if gap <= metric.cutoff:
-                        hits[held, 0], hits[held, 1], hits[held, 2] = other, x, gap
-                        held += 1
-                        if held == HITS:
-                            held = hand_over(index, sink, hits, held, task)
+                        held = keep(index, sink, hits, held, task, other, x, gap)
             other = following[other]
     hand_over(index, sink, hits, held, task)
 
@@ -233,10 +230,7 @@ def join_aligned(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sin
                 here = (from_0 + y, index.strides[long], index.widths[long], reach)
                 gap = _aligned_distance(words, metric, task, there, here, (a_0, a_1, b_0, b_1), edits)
                 if gap >= 0:
-                    hits[held, 0], hits[held, 1], hits[held, 2] = x, y, gap
-                    held += 1
-                    if held == HITS:
-                        held = hand_over(index, sink, hits, held, task)
+                    held = keep(index, sink, hits, held, task, x, y, gap)
             x = following[x]
     hand_over(index, sink, hits, held, task)
 
@@ -341,10 +335,7 @@ def join_edits(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sink,
             if ((a_0 ^ k_0) & kept_0) | ((a_1 ^ k_1) & kept_1) == _ZERO:
                 gap = _edit_distance((a_0, a_1), (b_0, b_1), length, difference, metric.cutoff, task, block_of, y > x)
                 if gap >= 0:
-                    hits[held, 0], hits[held, 1], hits[held, 2] = x, y, gap
-                    held += 1
-                    if held == HITS:
-                        held = hand_over(index, sink, hits, held, task)
+                    held = keep(index, sink, hits, held, task, x, y, gap)
             x = following[x]
     hand_over(index, sink, hits, held, task)
 

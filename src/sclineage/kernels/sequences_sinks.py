@@ -115,6 +115,13 @@ def hand_over(index: Index, sink: Sink, hits: np.ndarray, held: int, task: Task)
 
 
 @njit(cache=True)
+def keep(index: Index, sink: Sink, hits: np.ndarray, held: int, task: Task, x: int, y: int, gap: int) -> int:
+    """Hold a pair back, and hand over all of them once there is no room; return the number held."""
+    hits[held, 0], hits[held, 1], hits[held, 2] = x, y, gap
+    return held + 1 if held + 1 < HITS else hand_over(index, sink, hits, held + 1, task)
+
+
+@njit(cache=True)
 def hand_over_duplicates(index: Index, task: Task, sink: Sink) -> None:
     """Report equal sequences, of the distinct ones that the task names."""
     if sink.mode == UNITE:
