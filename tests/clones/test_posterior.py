@@ -31,16 +31,12 @@ def one_round(seed, n=60, n_samples=2):
     obs, _ = observe(rows, chains.coded("locus", {"TRB": 0, "TRA": 1}), sample, group)
     canonical, rates = second_anchors(obs, len(chains)), rates_.start(obs, n_samples)
     keys, mine = first_keys(obs, canonical)
-    own = mine.astype(float)
+    own, owner = mine.astype(float), np.zeros(mine.size, np.int8)
     for last in (False, True):
-        nuclei, keys, clone = build(obs, keys, mine, own, canonical, rates.capture[0], invariant(chains), n_samples)
-        post = posterior(obs, nuclei, rates, clone, mine, n_samples)
+        nuclei, keys, clone = build(obs, keys, mine, own, canonical, rates.capture[0], invariant(chains))
         if last:
-            return obs, nuclei, rates, clone, mine, post
-        counts = assign_._counts(obs, nuclei, post, clone, mine, rates, n_samples)
-        rates = rates_.update(obs, counts, n_samples)
-        keys, mine = assign_._next_keys(obs, nuclei, post, clone)
-        own = post.own
+            return obs, nuclei, rates, clone, mine, posterior(obs, nuclei, rates, clone, mine)
+        rates = assign_.one_round(obs, nuclei, rates, clone, keys, mine, own, owner)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -52,7 +48,7 @@ def test_against_oracle(seed):
         lo, hi = obs.ptr[i], obs.ptr[i + 1]
         if not 0 < hi - lo <= 4:
             continue
-        cell = oracle.Cell(i, obs, nuclei, rates, clone, mine, 2)
+        cell = oracle.Cell(i, obs, nuclei, rates, clone, mine)
         expected, own = cell.posterior()
         singles = {h[0]: p for h, p in expected.items() if len(h) == 1 and h[0] != oracle.NEW}
         np.testing.assert_allclose(post.p_none[i], expected[()], rtol=1e-9, atol=1e-14)

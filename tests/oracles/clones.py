@@ -18,8 +18,8 @@ NEW = "new"
 class Cell:
     """One cell, the clones as the other cells know them, and the rates of its sample."""
 
-    def __init__(self, i: int, obs: Observed, nuclei, rates: Rates, assigned, mine, n_samples: int) -> None:
-        self.k, self.r, self.s, self.n_samples = nuclei, rates, int(obs.sample[i]), n_samples
+    def __init__(self, i: int, obs: Observed, nuclei, rates: Rates, assigned, mine) -> None:
+        self.k, self.r, self.s = nuclei, rates, int(obs.sample[i])
         entries = range(int(obs.ptr[i]), int(obs.ptr[i + 1]))
         self.chain = [int(obs.chain[e]) for e in entries]
         self.locus = [int(obs.locus[e]) for e in entries]
@@ -61,8 +61,9 @@ class Cell:
         if party == NEW:
             return float(self.r.new[self.s])
         away = self.home == party
-        here = dict(zip(map(int, self.k.sample_key), self.k.sample_count, strict=True))
-        in_sample = here.get(party * self.n_samples + self.s, 0.0) - away
+        rows = slice(int(self.k.sample_ptr[party]), int(self.k.sample_ptr[party + 1]))
+        here = dict(zip(map(int, self.k.sample[rows]), map(int, self.k.sample_count[rows]), strict=True))
+        in_sample = here.get(self.s, 0) - away
         pooled = (self.k.size[party] - away) / max(self.k.total, 1)
         return float((in_sample + SMOOTH * pooled) / (self.r.n[self.s] + SMOOTH))
 

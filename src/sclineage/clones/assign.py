@@ -17,11 +17,13 @@ from . import assign_cells as cells_
 from . import rates as rates_
 from .nuclei import Keys, Nuclei, build, first_keys, number, second_anchors
 from .nuclei_cells import bearing as bearing_
-from .observed import Observed
+from .observed import N_CLASSES, N_GROUPS, Observed
+from .observed_cells import seen as seen_
 from .partners import partners as partners_
 from .partners import tally
 from .posterior import NEW, PAIR, SINGLE, Posterior, posterior
 from .rates import Counts, Rates
+from .sorting import totals
 
 ROUNDS = 6
 THRESHOLD = 0.95
@@ -31,13 +33,36 @@ STATUSES = np.array(["no_receptor", "doublet", "ambiguous", "attached_dropout", 
 NO_RECEPTOR, DOUBLET, AMBIGUOUS, COUNTED = 0, 1, 2, 3  # rows of `STATUSES`; from COUNTED on a cell counts in its clone
 
 
-class Fit(NamedTuple):
-    """State after the last round; `clone` is what each cell counted in, and was left out of, in the posterior."""
+class Calls(NamedTuple):
+    """What is called per row: status (row of `STATUSES`), its posterior, whether an anchor is its own, and keys."""
 
-    post: Posterior
-    nuclei: Nuclei
+    status: np.ndarray
+    posterior: np.ndarray
+    has_anchor: np.ndarray
+    first: Keys
+    second: Keys
+
+
+class Fit(NamedTuple):
+    """What the last round leaves.
+
+    Attributes
+    ----------
+    calls
+        Per row.
+    rates
+        As they follow from it.
+    canonical
+        `nuclei.second_anchors`.
+    owner, own
+        Per entry, as in `Posterior`.
+    """
+
+    calls: Calls
     rates: Rates
-    clone: np.ndarray
+    canonical: np.ndarray
+    owner: np.ndarray
+    own: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -82,33 +107,53 @@ def assign(obs: Observed, row: np.ndarray, *, n_chains: int, n_samples: int, inv
     threshold
         Posterior from which a clone is named.
     """
-    fit = _rounds(obs, n_chains, n_samples, invariant, with_partners=partners)
-    rows, keys = _calls(obs, fit, threshold)
-    mixed = np.zeros(row.size) if other_cell is None else other_cell(fit.rates.doublet)
-    mixed = (mixed > 0.5) & (rows["status"].to_numpy() >= COUNTED)[row]
-    members = np.bincount(row[~mixed], minlength=obs.n_cells.size)
-    rows, clones = _clone_rows(obs, members, fit, rows, keys, n_chains)
-    cells = pd.DataFrame({name: rows[name].to_numpy()[row] for name in rows})
-    cells["status"] = STATUSES[np.where(mixed, DOUBLET, cells["status"])]
-    return Assignment(cells, clones, fit)
+    fit = _rounds(obs, n_chains, n_samples, invariant, with_partners=partners, threshold=threshold)
+    calls = fit.calls
+    mixed = np.zeros(row.size, bool) if other_cell is None else other_cell(fit.rates.doublet) > 0.5
+    mixed &= (calls.status >= COUNTED)[row]
+    members = totals(row, (~mixed).astype(np.int32), obs.n_cells.size)
+    clone, clones = _clone_rows(obs, members, fit)
+    status = calls.status[row]
+    status[mixed] = DOUBLET
+    cells = {"posterior": calls.posterior[row], "status": STATUSES[status], "has_anchor": calls.has_anchor[row],
+             "clone": clone[:obs.sample.size][row], "clone_2": clone[obs.sample.size:][row]}
+    return Assignment(pd.DataFrame(cells, copy=False), clones, fit)
 
 
-def _rounds(obs: Observed, n_chains: int, n_samples: int, invariant: np.ndarray, *, with_partners: bool) -> Fit:
+def _rounds(obs: Observed, n_chains: int, n_samples: int, invariant: np.ndarray, *, with_partners: bool,
+            threshold: float) -> Fit:
     canonical = second_anchors(obs, n_chains)
     rates = rates_.start(obs, n_samples)
     rates = rates if with_partners else rates_.without_partners(rates)
     keys, mine = first_keys(obs, canonical)
-    own = mine.astype(np.float64)
-    for _ in range(ROUNDS):
+    own, owner, n = mine.astype(np.float64), np.zeros(mine.size, np.int8), obs.sample.size
+    calls = None
+    for k in range(ROUNDS):
         capture = np.average(rates_.capture_by_sample(rates, obs), axis=0, weights=np.maximum(rates.n, 1e-9))
-        nuclei, keys, clone = build(obs, keys, mine, own, canonical, capture, invariant, n_samples)
-        post = posterior(obs, nuclei, rates, clone, mine, n_samples)
-        counts = _counts(obs, nuclei, post, clone, mine, rates, n_samples)
-        rates = rates_.update(obs, counts, n_samples)
+        nuclei, keys, clone = build(obs, keys, mine, own, canonical, capture, invariant)
+        calls = _no_calls(n) if k == ROUNDS - 1 else None
+        rates = one_round(obs, nuclei, rates, clone, keys, mine, own, owner, calls, threshold)
+        del nuclei  # the next ones take its place
         rates = rates if with_partners else rates_.without_partners(rates)
-        keys, mine = _next_keys(obs, nuclei, post, clone)
-        own = post.own
-    return Fit(post, nuclei, rates, clone)
+    assert calls is not None
+    return Fit(calls, rates, canonical, owner, own)
+
+
+def one_round(obs: Observed, nuclei: Nuclei, rates: Rates, clone: np.ndarray, keys: Keys, mine: np.ndarray,
+              own: np.ndarray, owner: np.ndarray, calls: Calls | None = None, threshold: float = THRESHOLD) -> Rates:
+    """Weigh all rows, some at a time: `keys`, `mine`, `own` and `owner` become those of the next round.
+
+    Returns the next rates. Where `calls` are given they are filled.
+    """
+    sums = _Sums(nuclei, len(rates.n))
+    for rows, entries, part in obs.blocks():
+        post = posterior(part, nuclei, rates, clone[rows], mine[entries])
+        sums.add(part, nuclei, post, clone[rows], mine[entries])
+        if calls is not None:
+            _call(part, nuclei, post, clone[rows], threshold, _rows_of(calls, rows))
+        cells_.next_keys(part, nuclei, post, clone[rows], keys.anchor[rows], keys.partner[rows], mine[entries])
+        own[entries], owner[entries] = post.own, post.owner
+    return rates_.update(obs, sums.counts(obs, rates), len(rates.n))
 
 
 def _at(values: np.ndarray, rows: np.ndarray, missing: float = -1) -> np.ndarray:
@@ -116,61 +161,77 @@ def _at(values: np.ndarray, rows: np.ndarray, missing: float = -1) -> np.ndarray
     return np.append(values, np.array([missing], values.dtype))[rows]
 
 
-def _next_keys(obs: Observed, nuclei: Nuclei, post: Posterior, clone: np.ndarray) -> tuple[Keys, np.ndarray]:
-    anchor, partner, mine = cells_.next_keys(obs, nuclei, post, clone)
-    return Keys(anchor, partner), mine
+class _Sums:
+    """Expected counts from which the next rates follow, added up in the order of the rows, however many at a time."""
+
+    def __init__(self, nuclei: Nuclei, n_samples: int) -> None:
+        s, g = n_samples, n_samples * N_GROUPS
+        self.lead = cells_.leads(nuclei.ptr, nuclei.locus, nuclei.support)
+        self.captured = np.zeros((g, 2)), np.zeros((g, 2))
+        self.expected = (np.zeros((g, 2, N_CLASSES)), np.zeros((s, 2, N_CLASSES)), np.zeros((s, 2)), np.zeros(s),
+                         np.zeros(g), np.zeros(s), np.zeros(s), np.zeros(s), np.zeros(g))
+
+    def add(self, obs: Observed, nuclei: Nuclei, post: Posterior, clone: np.ndarray, mine: np.ndarray) -> None:
+        """Add the next rows."""
+        cells_.captured(obs, nuclei, post, clone, mine, self.lead, *self.captured)
+        cells_.expected(obs, nuclei, post, self.expected)
+
+    def counts(self, obs: Observed, rates: Rates) -> Counts:
+        """The counts of all rows."""
+        own, foreign, hidden, new, none, doublet, apart, pairs, found = self.expected
+        visible = 1 - np.prod(1 - rates_.capture_by_sample(rates, obs), axis=1)
+        # droplets without a chain of their own would have shown an ambient chain, too
+        droplets = (found * (1 + rates.none)).reshape(len(rates.n), -1).sum(axis=1)
+        return Counts(*self.captured, own, foreign, np.maximum(droplets[:, None] - hidden, 0), new, none, doublet,
+                      apart * visible, pairs, droplets)
 
 
-def _counts(obs: Observed, nuclei: Nuclei, post: Posterior, clone: np.ndarray, mine: np.ndarray, rates: Rates,
-            n_samples: int) -> Counts:
-    """Expected counts from which the next rates follow."""
-    n_strata = len(rates.capture)
-    seen, lost = cells_.captured(obs, nuclei, post, clone, mine, n_strata)
-    own, foreign, hidden, new, none, doublet, apart, pairs, found = cells_.expected(obs, nuclei, post, n_samples,
-                                                                                   n_strata)
-    visible = 1 - np.prod(1 - rates_.capture_by_sample(rates, obs), axis=1)
-    # droplets without a chain of their own would have shown an ambient chain, too
-    droplets = (found * (1 + rates.none)).reshape(n_samples, -1).sum(axis=1)
-    return Counts(seen, lost, own, foreign, np.maximum(droplets[:, None] - hidden, 0), new, none, doublet,
-                  apart * visible, pairs, droplets)
+def _no_calls(n: int) -> Calls:
+    return Calls(np.empty(n, np.int8), np.empty(n), np.empty(n, bool),
+                 *(Keys(np.empty(n, np.int32), np.empty(n, np.int32)) for _ in range(2)))
 
 
-def _calls(obs: Observed, fit: Fit, threshold: float) -> tuple[pd.DataFrame, tuple[Keys, Keys]]:
-    """Status (row of `STATUSES`) and posterior of every row, and the keys of the first and second clone it names."""
-    post, nuclei = fit.post, fit.nuclei
-    first, second = _named(obs, fit, 1), _named(obs, fit, 2)
-    n_owned = [np.bincount(obs.cell[(post.owner == 1) & (obs.locus == k)], minlength=obs.sample.size) for k in (0, 1)]
-    foreign = np.bincount(obs.cell[post.owner == 0], minlength=obs.sample.size) > 0
+def _rows_of(calls: Calls, rows: slice) -> Calls:
+    """Views of some rows."""
+    first, second = (Keys(k.anchor[rows], k.partner[rows]) for k in (calls.first, calls.second))
+    return Calls(calls.status[rows], calls.posterior[rows], calls.has_anchor[rows], first, second)
+
+
+def _call(obs: Observed, nuclei: Nuclei, post: Posterior, clone: np.ndarray, threshold: float, out: Calls) -> None:
+    """Fill status, posterior and the keys of the first and second clone that every row names."""
+    first, second = (_named(obs, nuclei, post, clone, party) for party in (1, 2))
+    cell, n = obs.cell, obs.sample.size
+    n_owned = [np.bincount(cell[(post.owner == 1) & (obs.locus == k)], minlength=n) for k in (0, 1)]
+    foreign = np.bincount(cell[post.owner == 0], minlength=n) > 0
     needed = np.where(n_owned[0] > 0, threshold, max(threshold, DROPOUT_THRESHOLD))
     single = np.isin(post.kind, (SINGLE, NEW)) & (first.anchor >= 0) & (post.p_holds >= needed)
-    single &= (post.p_doublet <= 0.5) & ((n_owned[0] > 0) | _telling(obs, post, nuclei))
+    single &= (post.p_doublet <= 0.5) & ((n_owned[0] > 0) | _telling(obs, cell, post, nuclei))
     doublet = (post.kind == PAIR) & (post.p_doublet > 0.5) & ((first.anchor >= 0) | (second.anchor >= 0))
     second = Keys(*(np.where(doublet, s, -1) for s in second))
     status = np.select([np.diff(obs.ptr) == 0, doublet, ~single, n_owned[0] == 0, foreign, np.maximum(*n_owned) > 2],
                        range(6), 6)
-    swap = doublet & _weaker_first(obs, post, first)
-    first, second = _swapped(first, second, swap)
+    first, second = _swapped(first, second, doublet & _weaker_first(obs, cell, post, first))
     guess, p_guess = _guess(nuclei, post, first)
     unsure, nothing = status == AMBIGUOUS, status == NO_RECEPTOR
-    p = np.where(unsure, p_guess, np.where(nothing, np.nan, np.where(post.kind == PAIR, post.p, post.p_holds)))
-    second = Keys(*(np.where(unsure, g, s) for g, s in zip(guess, second, strict=True)))
-    first = Keys(*(np.where(unsure | nothing, -1, f) for f in first))
-    anchor = np.zeros(obs.sample.size, bool)
-    anchor[obs.cell[(obs.locus == 0) & (post.own >= 0.5)]] = True
-    cells = pd.DataFrame({"posterior": p, "status": status, "has_anchor": anchor})
-    return cells, (first, second)
+    out.status[:] = status
+    out.posterior[:] = np.where(unsure, p_guess, np.where(nothing, np.nan, np.where(post.kind == PAIR, post.p,
+                                                                                    post.p_holds)))
+    out.has_anchor[:] = np.bincount(cell[(obs.locus == 0) & (post.own >= 0.5)], minlength=n) > 0
+    for to, of, other in zip(out.second, second, guess, strict=True):
+        to[:] = np.where(unsure, other, of)
+    for to, of in zip(out.first, first, strict=True):
+        to[:] = np.where(unsure | nothing, -1, of)
 
 
-def _telling(obs: Observed, post: Posterior, nuclei: Nuclei) -> np.ndarray:
+def _telling(obs: Observed, cell: np.ndarray, post: Posterior, nuclei: Nuclei) -> np.ndarray:
     """Cells that own a partner chain which no two clones share: only these attach without an anchor."""
     entries = (post.owner == 1) & (obs.locus == 1) & (nuclei.listed[obs.chain] <= 1)
-    return np.bincount(obs.cell[entries], minlength=obs.sample.size) > 0
+    return np.bincount(cell[entries], minlength=obs.sample.size) > 0
 
 
-def _named(obs: Observed, fit: Fit, party: int) -> Keys:
+def _named(obs: Observed, nuclei: Nuclei, post: Posterior, clone: np.ndarray, party: int) -> Keys:
     """Key of one party of each cell's likeliest hypothesis, anchor -1 where it cannot be named."""
-    post, nuclei = fit.post, fit.nuclei
-    anchor, partner = cells_.own_keys(obs, nuclei, post.owner, party, fit.clone)
+    anchor, partner = cells_.own_keys(obs, nuclei, post.owner, party, clone)
     known = post.first if party == 1 else post.second
     has = known >= 0
     anchor[has], partner[has] = nuclei.anchor[known[has]], nuclei.partner[known[has]]
@@ -178,10 +239,10 @@ def _named(obs: Observed, fit: Fit, party: int) -> Keys:
     return Keys(np.where(exists, anchor, -1), np.where(exists & (anchor >= 0), partner, -1))
 
 
-def _weaker_first(obs: Observed, post: Posterior, first: Keys) -> np.ndarray:
+def _weaker_first(obs: Observed, cell: np.ndarray, post: Posterior, first: Keys) -> np.ndarray:
     """Whether the second party of a doublet has more UMIs than the first, or the first cannot be named."""
     umi = np.maximum(obs.umi, 1)
-    a, b = (np.bincount(obs.cell[post.owner == k], umi[post.owner == k], minlength=obs.sample.size) for k in (1, 2))
+    a, b = (np.bincount(cell[post.owner == k], umi[post.owner == k], minlength=obs.sample.size) for k in (1, 2))
     return (b > a) | (first.anchor < 0)
 
 
@@ -200,33 +261,36 @@ def _guess(nuclei: Nuclei, post: Posterior, first: Keys) -> tuple[Keys, np.ndarr
     return Keys(np.where(own, first.anchor, anchor), np.where(own, first.partner, partner)), p
 
 
-def _clone_rows(obs: Observed, members: np.ndarray, fit: Fit, cells: pd.DataFrame, named: tuple[Keys, Keys],
-                n_chains: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Number the clones that cells name and describe them by their `members`: cells of each row that may count."""
-    n = obs.sample.size
-    both = Keys(*(np.concatenate(pair) for pair in zip(*named, strict=True)))
+def _clone_rows(obs: Observed, members: np.ndarray, fit: Fit) -> tuple[np.ndarray, pd.DataFrame]:
+    """Number the clones that rows name and describe them by their `members`: cells of each row that may count.
+
+    Returns the first clones of all rows, then the second ones; and the clones.
+    """
+    calls, n, n_chains = fit.calls, obs.sample.size, fit.canonical.size
+    both = Keys(*(np.concatenate(pair) for pair in zip(calls.first, calls.second, strict=True)))
     clone, anchor, split_by = number(both, n_chains)
-    cells = cells.assign(clone=clone[:n], clone_2=clone[n:])
-    counted = np.where((cells["status"].to_numpy() >= COUNTED) & (members > 0), clone[:n], -1)
-    mine = (fit.post.owner == 1) & (counted >= 0)[obs.cell]
-    table = tally(obs._replace(n_cells=members), counted, mine, fit.post.own, anchor.size)
+    del both
+    counted = np.where((calls.status >= COUNTED) & (members > 0), clone[:n], np.int32(-1))
+    mine = (fit.owner == 1) & np.repeat(counted >= 0, np.diff(obs.ptr))
+    obs = obs._replace(n_cells=members, seen=seen_(obs.ptr, obs.chain, members, n_chains))
+    table = tally(obs, counted, mine, fit.own, anchor.size)
     bearing = bearing_(obs.ptr, obs.locus, members, counted, mine, anchor.size)
-    size = np.bincount(counted[counted >= 0], members[counted >= 0], minlength=anchor.size).astype(np.int64)
-    clones = pd.DataFrame({"anchor": anchor, "split_by": split_by, "n_cells": size,
-                           "n_paired": bearing[:, 2].astype(np.int64)})
-    clones["n_anchor_cells"] = np.bincount(anchor, size, minlength=1).astype(np.int64)[anchor]
+    size = totals(counted, members, anchor.size)
+    n_anchor_cells = totals(anchor, size, n_chains)[anchor]
     second = (table.locus == 0) & (table.chain != anchor[table.clone])
-    second &= fit.nuclei.canonical[table.chain] != table.chain
+    second &= fit.canonical[table.chain] != table.chain
     mates = partners_(obs, table, bearing)
+    clones = {"anchor": anchor, "split_by": split_by, "n_cells": size.astype(np.int64),
+              "n_paired": bearing[:, 2].astype(np.int64), "n_anchor_cells": n_anchor_cells.astype(np.int64)}
     for name, rows, k in (("second_anchor", np.flatnonzero(second), 0), ("partner_1", mates, 0),
                           ("partner_2", mates, 1)):
         clones[name] = _nth(table.clone[rows], table.chain[rows], k, anchor.size)
-    return cells, clones
+    return clone, pd.DataFrame(clones, copy=False)
 
 
 def _nth(clone: np.ndarray, chain: np.ndarray, k: int, n_clones: int) -> np.ndarray:
     """k-th chain of each clone, -1 without; rows are sorted by clone."""
-    out = np.full(n_clones, -1, np.int64)
+    out = np.full(n_clones, -1, np.int32)
     chosen = np.arange(clone.size) - np.searchsorted(clone, clone) == k
     out[clone[chosen]] = chain[chosen]
     return out

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .observed import N_CLASSES
 from .posterior_cells import NEW, SINGLE
 
 CLONE_WEIGHT = 50.0  # cells of one clone count at most this much in the capture rates
@@ -14,7 +13,7 @@ CLONE_WEIGHT = 50.0  # cells of one clone count at most this much in the capture
 @njit(cache=True)
 def own_keys(obs, nuclei, owner, party, clone):  # type: ignore[no-untyped-def]
     """Key of the clone of its own that a party of each cell is; anchor -1 without an anchor."""
-    anchor, partner = np.empty(clone.size, np.int64), np.empty(clone.size, np.int64)
+    anchor, partner = np.empty(clone.size, np.int32), np.empty(clone.size, np.int32)
     for i in range(clone.size):
         anchor[i], partner[i] = _own_key(obs.chain, obs.locus, obs.ptr[i], obs.ptr[i + 1], owner, party, clone[i],
                                          nuclei.anchor, nuclei.canonical, nuclei.owned)
@@ -35,13 +34,13 @@ def _own_key(chain, locus, lo, hi, owner, party, clone, anchors, canonical, owne
 
 
 @njit(cache=True)
-def next_keys(obs, nuclei, post, clone):  # type: ignore[no-untyped-def]
-    """Keys and own chains for the next round: single cells whose likeliest explanation is likelier than not."""
+def next_keys(obs, nuclei, post, clone, anchor, partner, mine):  # type: ignore[no-untyped-def]
+    """Set keys and own chains for the next round: single cells whose likeliest explanation is likelier than not."""
     ptr, kind, first, p, owner = obs.ptr, post.kind, post.first, post.p, post.owner
-    anchor, partner = np.full(clone.size, -1, np.int64), np.full(clone.size, -1, np.int64)
-    mine = np.zeros(owner.size, np.bool_)
     for i in range(clone.size):
+        anchor[i], partner[i] = -1, -1
         if p[i] < 0.5:
+            mine[ptr[i]:ptr[i + 1]] = False
             continue
         if kind[i] == SINGLE:
             anchor[i], partner[i] = nuclei.anchor[first[i]], nuclei.partner[first[i]]
@@ -50,13 +49,12 @@ def next_keys(obs, nuclei, post, clone):  # type: ignore[no-untyped-def]
                                              nuclei.anchor, nuclei.canonical, nuclei.owned)
         for e in range(ptr[i], ptr[i + 1]):
             mine[e] = owner[e] > 0 and anchor[i] >= 0
-    return anchor, partner, mine
 
 
 @njit(cache=True)
-def _leads(ptr, locus, support):  # type: ignore[no-untyped-def]
-    """(K, 2) best supported known chain of each clone and locus, -1 none; ties to the lowest chain."""
-    out = np.full((ptr.size - 1, 2), -1, np.int64)
+def leads(ptr, locus, support):  # type: ignore[no-untyped-def]
+    """int32 (K, 2): best supported known chain of each clone and locus, -1 none; ties to the lowest chain."""
+    out = np.full((ptr.size - 1, 2), -1, np.int32)
     for c in range(ptr.size - 1):
         for row in range(ptr[c], ptr[c + 1]):
             best = out[c, locus[row]]
@@ -66,15 +64,14 @@ def _leads(ptr, locus, support):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def captured(obs, nuclei, post, clone, mine, n_strata):  # type: ignore[no-untyped-def]
-    """Chains seen and lost per stratum and locus, among cells that prove their clone by a chain of the other locus.
+def captured(obs, nuclei, post, clone, mine, lead, seen, lost):  # type: ignore[no-untyped-def]
+    """Add up chains seen and lost (G, 2) among cells that prove their clone by a chain of the other locus.
 
-    Only chains that other cells show count, so that a clone's evidence does not confirm itself.
+    Only chains that other cells show count, so that a clone's evidence does not confirm itself. `lead`: `leads`.
     """
     ptr, chain, stratum, kind, first, owner = obs.ptr, obs.chain, obs.stratum, post.kind, post.first, post.owner
     known_ptr, known, locus, support, size = nuclei.ptr, nuclei.chain, nuclei.locus, nuclei.support, nuclei.size
     count = obs.n_cells
-    seen, lost, lead = np.zeros((n_strata, 2)), np.zeros((n_strata, 2)), _leads(known_ptr, locus, support)
     proof = np.zeros(2, np.bool_)
     for i in range(clone.size):
         if kind[i] != SINGLE:
@@ -93,7 +90,6 @@ def captured(obs, nuclei, post, clone, mine, n_strata):  # type: ignore[no-untyp
             if others:
                 seen[stratum[i], k] += weight if shows else 0.0
                 lost[stratum[i], k] += 0.0 if shows else weight
-    return seen, lost
 
 
 @njit(cache=True, forceinline=True)
@@ -108,10 +104,10 @@ def _sight(known, support, at_home, chain, owner, mine, lo, hi):  # type: ignore
 
 
 @njit(cache=True)
-def expected(obs, nuclei, post, n_samples, n_strata):  # type: ignore[no-untyped-def]
-    """Sums over the cells with a chain, by sample (S) or stratum (G).
+def expected(obs, nuclei, post, out):  # type: ignore[no-untyped-def]
+    """Add to the sums over the cells with a chain, by sample (S) or stratum (G).
 
-    Returns own chains (G, 2, classes) and ambient ones (S, 2, classes); the ambient's share of the chains that are
+    They are: own chains (G, 2, classes) and ambient ones (S, 2, classes); the ambient's share of the chains that are
     the cells' own (S, 2); cells of a clone of their own (S), without own chain (G), doublets (S); the share of other
     clones for each cell (S); ordered pairs of ambient chains in one droplet (S); cells with an own chain (G).
     """
@@ -119,9 +115,7 @@ def expected(obs, nuclei, post, n_samples, n_strata):  # type: ignore[no-untyped
                                                             obs.stratum, obs.n_cells)
     size, total, clone, is_own, p_new, p_none, p_doublet = (nuclei.size, max(nuclei.total, 1.0), post.clone, post.own,
                                                             post.p_new, post.p_none, post.p_doublet)
-    own, foreign = np.zeros((n_strata, 2, N_CLASSES)), np.zeros((n_samples, 2, N_CLASSES))
-    hidden, new, none, doublet = np.zeros((n_samples, 2)), np.zeros(n_samples), np.zeros(n_strata), np.zeros(n_samples)
-    apart, pairs, found = np.zeros(n_samples), np.zeros(n_samples), np.zeros(n_strata)
+    own, foreign, hidden, new, none, doublet, apart, pairs, found = out
     for i in range(sample.size):
         s, g, n, k, squares = sample[i], stratum[i], count[i], 0.0, 0.0
         if ptr[i] == ptr[i + 1]:
@@ -139,4 +133,3 @@ def expected(obs, nuclei, post, n_samples, n_strata):  # type: ignore[no-untyped
         found[g] += n * (1.0 - p_none[i])
         doublet[s] += n * p_doublet[i]
         apart[s] += n * (1.0 - (size[clone[i]] / total if clone[i] >= 0 else 0.0))
-    return own, foreign, hidden, new, none, doublet, apart, pairs, found

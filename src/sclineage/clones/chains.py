@@ -7,15 +7,17 @@ one in the patient. A wildcard junction that finds none names no chain: two of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from . import chains_cells as cells_
 from .flat import Words
 from .genes import compatible, is_open
 from .letters import Letters, cores, letters, matches
+from .normalise import core
+from .sorting import by_key
 
 MOST_N = 6  # nucleotides; a junction with more wildcards than this says too little to be matched
 GENES = ("locus", "v_gene", "j_gene")  # numbered in the order of the alphabet
@@ -33,12 +35,15 @@ class ChainList:
     core
         The junctions without their anchor codons.
     kind
-        int64 per chain: number of its (locus, V, J), in their order.
+        Integer per chain: number of its (locus, V, J), in their order.
+    bare
+        bool per chain: its `junction` is its core, because N stood in the anchor codons of every spelling.
     """
 
     columns: dict[str, Words]
     core: Letters
     kind: np.ndarray
+    bare: np.ndarray
 
     def __len__(self) -> int:
         return int(self.kind.size)
@@ -48,9 +53,18 @@ class ChainList:
         return self.columns[name].take(np.arange(len(self)))
 
     def coded(self, name: str, numbers: dict[str, int]) -> np.ndarray:
-        """A column with a number for every string, int64."""
+        """A column with a number for every string, int8; strings that no chain has need none."""
         column = self.columns[name]
-        return np.array([numbers[text] for text in column.texts], np.int64)[column.codes]
+        return np.array([numbers.get(text, -1) for text in column.texts], np.int8)[column.codes]
+
+    def spelled(self, rows: np.ndarray) -> list[bytes]:
+        """Cores of the chains `rows`, spelled from their junctions."""
+        texts, bare = self.columns["junction"].take(rows), self.bare[rows].tolist()
+        return [(text if whole else core(text)).encode() for text, whole in zip(texts, bare, strict=True)]
+
+    def without_letters(self) -> ChainList:
+        """The same, but for `core`: the letters of all junctions are a copy that only their comparison needs."""
+        return replace(self, core=letters([]))
 
 
 def identify(table: pd.DataFrame) -> tuple[np.ndarray, ChainList]:
@@ -64,76 +78,97 @@ def identify(table: pd.DataFrame) -> tuple[np.ndarray, ChainList]:
     Returns
     -------
     chain
-        int64 per row of `table`; -1 for a wildcard junction that no single chain explains.
+        int32 per row of `table`; -1 for a wildcard junction that no single chain explains.
     chains
         The chain list.
     """
-    genes = {name: _words(table[name], sort=True) for name in GENES}
-    junction = _words(table["junction"])
+    genes = {name: words_of(table[name], sort=True) for name in GENES}
+    junction = words_of(table["junction"])
     spelled = letters(junction.texts)
     inner = cores(spelled)
     rank = inner.rank()
-    sizes = [genes["locus"].texts.size, int(rank.max(initial=0)) + 1, *(genes[g].texts.size for g in GENES[1:])]
-    parts = (genes["locus"].codes, rank[junction.codes], *(genes[g].codes for g in GENES[1:]))
-    code, unique = pd.factorize(_packed(parts, sizes), sort=True)
-    locus, core, v, j = _unpacked(unique, sizes)
-    of_rank = np.zeros(sizes[1], np.int64)
-    of_rank[rank] = np.arange(rank.size)
-    keys = _Keys(Words(locus, genes["locus"].texts), Words(v, genes["v_gene"].texts), Words(j, genes["j_gene"].texts),
-                 core, inner.take(of_rank[core]))
+    rows, start = by_key(rank[junction.codes], int(rank.max(initial=0)) + 1, np.arange(len(table), dtype=np.int32))
+    sizes = [genes[name].texts.size for name in GENES]
+    code, core_rank, kind = cells_.distinct(rows, start, *(genes[name].codes for name in GENES), *sizes[1:])
+    del rows, start
+    code, core_rank, kind = _by_locus(code, core_rank, kind, sizes)
+    of_rank = np.zeros(int(rank.max(initial=0)) + 1, np.int32)
+    of_rank[rank] = np.arange(rank.size, dtype=np.int32)
+    parts = _unpacked(kind, sizes)
+    keys = _Keys(*(Words(part, genes[name].texts) for part, name in zip(parts, GENES, strict=True)), core_rank,
+                 inner.take(of_rank[core_rank]), kind)
     target = _resolve(keys)
-    present = np.zeros(unique.size + 1, bool)
-    present[target], present[-1] = True, False
-    used = np.flatnonzero(present)
-    chain = np.where(target >= 0, (np.cumsum(present) - 1)[target], -1)[code]
-    return chain, _described(table, chain, junction, spelled, keys.take(used))
+    if target is not None:
+        present = np.zeros(kind.size + 1, bool)
+        present[target], present[-1] = True, False
+        code = np.where(target >= 0, (np.cumsum(present) - 1)[target], -1).astype(np.int32)[code]
+        keys = keys.take(np.flatnonzero(present))
+    return code, _described(table, code, junction, spelled, keys)
 
 
-def _words(column: pd.Series, *, sort: bool = False) -> Words:
-    codes, texts = pd.factorize(column.to_numpy(object), sort=sort)
-    return Words(codes.astype(np.int64), np.asarray(texts, dtype=object))
+def words_of(column: pd.Series, *, sort: bool = False) -> Words:
+    """A column of strings as `Words`, `sort`: in the order of the alphabet; of a categorical its codes, as they are."""
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        codes, texts = pd.factorize(column.to_numpy(object), sort=sort)
+        return Words(codes.astype(np.int32), np.asarray(texts, dtype=object))
+    codes, texts = column.cat.codes.to_numpy(), column.cat.categories.to_numpy(object)
+    used = np.flatnonzero(cells_.used(codes, texts.size))
+    used = used[np.argsort(texts[used])] if sort else used
+    if np.array_equal(used, np.arange(texts.size)):
+        return Words(codes, texts)
+    number = np.full(texts.size, -1, codes.dtype)
+    number[used] = np.arange(used.size, dtype=codes.dtype)
+    return Words(cells_.renumbered(codes, number), texts[used])
 
 
-def _packed(parts: Sequence[np.ndarray], sizes: Sequence[int]) -> np.ndarray:
-    """One number for each row of the parts, ordered as the rows are."""
-    out = np.zeros(parts[0].size, np.int64)
-    for part, size in zip(parts, sizes, strict=True):
-        out = out * size + part
-    return out
+def _by_locus(code: np.ndarray, rank: np.ndarray, kind: np.ndarray,
+              sizes: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Keys, sorted by (core, locus, V, J), by (locus, core, V, J)."""
+    locus = (kind // max(sizes[1] * sizes[2], 1)).astype(np.int32)
+    order, _ = by_key(locus, sizes[0], np.arange(kind.size, dtype=np.int32))
+    number = np.empty(order.size, np.int32)
+    number[order] = np.arange(order.size, dtype=np.int32)
+    return cells_.renumbered(code, number), rank[order], kind[order]
 
 
-def _unpacked(code: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
+def _unpacked(code: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
+    """Parts of numbers that were made of them as digits, each of the least integer type that holds it."""
     out = []
     for size in reversed(sizes):
-        out.append(code % max(size, 1))
+        out.append((code % max(size, 1)).astype(np.min_scalar_type(-max(size, 1))))
         code = code // max(size, 1)
     return out[::-1]
 
 
 @dataclass(frozen=True)
 class _Keys:
-    """Distinct (locus, core, V, J), sorted; `rank` and `letters` are those of the core."""
+    """Distinct (locus, core, V, J), sorted; `rank` and `letters` of the core, `kind` of (locus, V, J)."""
 
     locus: Words
     v_gene: Words
     j_gene: Words
     rank: np.ndarray
     letters: Letters
+    kind: np.ndarray
 
     def take(self, rows: np.ndarray) -> _Keys:
         locus, v, j = (Words(w.codes[rows], w.texts) for w in (self.locus, self.v_gene, self.j_gene))
-        return _Keys(locus, v, j, self.rank[rows], self.letters.take(rows))
+        return _Keys(locus, v, j, self.rank[rows], self.letters.take(rows), self.kind[rows])
 
 
-def _resolve(keys: _Keys) -> np.ndarray:
-    """Row of the chain that each distinct key means: itself, the one full chain it is compatible with, or -1."""
-    target, n = np.arange(keys.rank.size), keys.letters.wildcards()
+def _resolve(keys: _Keys) -> np.ndarray | None:
+    """Row of the chain that each distinct key means: itself, the one full chain it is compatible with, or -1.
+
+    None where all mean themselves.
+    """
+    n = keys.letters.wildcards()
     open_genes = np.zeros(n.size, bool)
     for gene in (keys.v_gene, keys.j_gene):
         open_genes |= np.array([is_open(text) for text in gene.texts], bool)[gene.codes]
     wild = np.flatnonzero((n > 0) | open_genes)
     if wild.size == 0:
-        return target
+        return None
+    target = np.arange(keys.rank.size)
     full = np.flatnonzero((n == 0) & ~open_genes)
     same_core = _Groups(full, keys.locus.codes, keys.rank)
     same_length = _Groups(full, keys.locus.codes, keys.letters.length)
@@ -153,7 +188,7 @@ class _Groups:
     """Rows by two numbers that they share."""
 
     def __init__(self, rows: np.ndarray, first: np.ndarray, second: np.ndarray) -> None:
-        self.code = first * (int(second.max(initial=0)) + 1) + second
+        self.code = first.astype(np.int64) * (int(second.max(initial=0)) + 1) + second
         self.rows = rows[np.argsort(self.code[rows], kind="stable")]
         self.sorted = self.code[self.rows]
 
@@ -169,34 +204,35 @@ def _compatible(keys: _Keys, a: int, b: int) -> bool:
 
 def _described(table: pd.DataFrame, chain: np.ndarray, junction: Words, spelled: Letters, keys: _Keys) -> ChainList:
     """Add junction, junction_aa and C gene of each chain from its rows: longest, commonest, first in the alphabet."""
-    n = keys.rank.size
-    rows = np.flatnonzero((chain >= 0) & (spelled.wildcards() == 0)[junction.codes])
-    longest = _leading(chain[rows], junction.codes[rows], n, junction.texts, spelled.length)
+    n, clear = keys.rank.size, spelled.wildcards() == 0
+    longest = _leading(chain, junction, clear, junction, n, spelled.length)
     without = np.flatnonzero(longest < 0)  # N in the anchor codons of every spelling
-    texts = np.append(junction.texts, np.array([text.decode() for text in keys.letters.take(without).texts()], object))
-    longest[without] = junction.texts.size + np.arange(without.size)
+    texts = junction.texts
+    if without.size:
+        texts = np.append(texts, np.array([text.decode() for text in keys.letters.take(without).texts()], object))
+        longest[without] = junction.texts.size + np.arange(without.size)
+    bare = np.zeros(n, bool)
+    bare[without] = True
     columns = {"locus": keys.locus, "v_gene": keys.v_gene, "j_gene": keys.j_gene, "junction": Words(longest, texts)}
     for name in ("junction_aa", "c_gene"):
-        words = _words(table[name])
-        known = rows[(words.texts != "")[words.codes[rows]]]
-        columns[name] = Words(_leading(chain[known], words.codes[known], n, words.texts), words.texts)
-    sizes = [w.texts.size for w in (keys.locus, keys.v_gene, keys.j_gene)]
-    kind = _packed((keys.locus.codes, keys.v_gene.codes, keys.j_gene.codes), sizes)
-    return ChainList(columns, keys.letters, kind)
+        words = words_of(table[name])
+        columns[name] = Words(_leading(chain, junction, clear, words, n), words.texts)
+    return ChainList(columns, keys.letters, keys.kind, bare)
 
 
-def _leading(chain: np.ndarray, value: np.ndarray, n_chains: int, texts: np.ndarray,
+def _leading(chain: np.ndarray, junction: Words, clear: np.ndarray, value: Words, n_chains: int,
              score: np.ndarray | None = None) -> np.ndarray:
     """Value of each chain with the highest score (default: number of rows), the first in the alphabet among equals.
 
-    int64 (n_chains), -1 for a chain without rows.
+    Of rows whose junction is `clear` and whose value is no empty string. int32 (n_chains), -1 for a chain without.
     """
-    out = np.full(n_chains, -1, np.int64)
-    out[chain] = value
-    several = np.zeros(n_chains, bool)  # most chains have one spelling
-    several[chain[out[chain] != value]] = True
-    rows = np.flatnonzero(several[chain])
-    code, n = np.unique(chain[rows] * max(texts.size, 1) + value[rows], return_counts=True)
+    texts = value.texts
+    out, several = np.full(n_chains, -1, np.int32), np.zeros(n_chains, bool)  # most chains have one spelling
+    named = np.ones(texts.size, bool) if value is junction else np.asarray(texts != "", bool)
+    about = chain, junction.codes, clear, value.codes, named
+    cells_.last_values(*about, out, several)
+    rows = np.flatnonzero(cells_.undecided(*about, several)) if several.any() else np.zeros(0, np.int64)
+    code, n = np.unique(chain[rows].astype(np.int64) * max(texts.size, 1) + value.codes[rows], return_counts=True)
     chains, values = code // max(texts.size, 1), code % max(texts.size, 1)
     alphabet = np.unique(texts[values].astype(str), return_inverse=True)[1]
     order = np.lexsort((alphabet, -(n if score is None else score[values]), chains))[::-1]

@@ -9,6 +9,7 @@ import pandas as pd
 from numba import njit
 
 from .letters import Letters, differ_by_one
+from .sorting import totals
 
 RATIO = 10  # UMIs of a parent over those of its child
 
@@ -55,12 +56,14 @@ def correct(rows: Mapping[str, np.ndarray] | pd.DataFrame, core: Letters,
     collapsed
         One row per collapse: ``sample, child, parent, umis, n_cells``.
     """
-    cell, chain, umis, sample = (np.asarray(rows[c], np.int64) for c in ("cell", "chain", "umis", "sample"))
-    renamed, found = chain.copy(), []
-    for s in np.flatnonzero(np.bincount(sample)):
-        here = np.flatnonzero(sample == s)
+    cell, chain, umis, sample = (np.asarray(rows[c]) for c in ("cell", "chain", "umis", "sample"))
+    n_samples, renamed, found = int(sample.max(initial=-1)) + 1, chain.copy(), []
+    for s in range(n_samples):
+        here = np.flatnonzero(sample == s) if n_samples > 1 else slice(None)
+        if sample[here].size == 0:
+            continue
         pairs = _one_sample(cell[here], chain[here], umis[here], core, kind)
-        parent = np.arange(kind.size)
+        parent = np.arange(kind.size, dtype=renamed.dtype)
         parent[pairs["child"]] = pairs["parent"]
         renamed[here] = parent[chain[here]]
         found.append(pairs.assign(sample=s)[["sample", *pairs.columns]])
@@ -73,8 +76,8 @@ def _none() -> pd.DataFrame:
 
 def _one_sample(cell: np.ndarray, chain: np.ndarray, umis: np.ndarray, core: Letters,
                 kind: np.ndarray) -> pd.DataFrame:
-    total = np.bincount(chain, umis, minlength=kind.size).astype(np.int64)
-    seen = np.flatnonzero(total > 0)
+    total = totals(chain, umis, kind.size)
+    seen = np.flatnonzero(total > 0).astype(np.int32)
     block = core.length[seen] * (int(kind.max(initial=0)) + 1) + kind[seen]
     ranked = np.lexsort((-total[seen], block))
     borders = np.append(np.flatnonzero(np.diff(block[ranked], prepend=-1)), seen.size)
@@ -83,8 +86,8 @@ def _one_sample(cell: np.ndarray, chain: np.ndarray, umis: np.ndarray, core: Let
     child = child[np.argsort(block[child], kind="stable")]
     good = _allowed(cell, chain, umis, seen[child], seen[parent[child]], kind.size)
     child = child[good]
-    return pd.DataFrame({"child": seen[child], "parent": seen[parent[child]], "umis": total[seen[child]],
-                         "n_cells": np.bincount(chain, minlength=kind.size)[seen[child]]})
+    return pd.DataFrame({"child": seen[child].astype(np.int64), "parent": seen[parent[child]].astype(np.int64),
+                         "umis": total[seen[child]], "n_cells": np.bincount(chain, minlength=kind.size)[seen[child]]})
 
 
 def _allowed(cell: np.ndarray, chain: np.ndarray, umis: np.ndarray, child: np.ndarray, parent: np.ndarray,
@@ -96,7 +99,8 @@ def _allowed(cell: np.ndarray, chain: np.ndarray, umis: np.ndarray, child: np.nd
     asked = np.zeros(int(cell.max(initial=0)) + 1, bool)
     asked[cell[rows]] = True
     holders = np.flatnonzero(is_parent[chain] & asked[cell])
-    beside = np.isin(cell[rows] * n_chains + of[chain[rows]], cell[holders] * n_chains + chain[holders])
+    beside = np.isin(cell[rows].astype(np.int64) * n_chains + of[chain[rows]],
+                     cell[holders].astype(np.int64) * n_chains + chain[holders])
     alone = np.zeros(n_chains, bool)
     alone[chain[rows[~beside & (umis[rows] > 1)]]] = True
     good = ~alone[child]

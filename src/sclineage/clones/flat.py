@@ -20,7 +20,7 @@ class Words:
     Attributes
     ----------
     codes
-        int64 (n,): number of the string, -1 where it is missing.
+        Integer (n,): number of the string, -1 where it is missing.
     texts
         object (distinct,): the strings.
     """
@@ -30,8 +30,14 @@ class Words:
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Strings of the rows, ``""`` for a row of -1 and where the string is missing; object."""
-        codes = np.append(self.codes, -1)[rows]
-        return np.append(self.texts, np.array([""], dtype=object))[codes]
+        if self.codes.size == 0 or self.texts.size == 0:
+            return np.full(len(rows), "", dtype=object)
+        codes = self.codes[rows]
+        missing = (np.asarray(rows) < 0) | (codes < 0)
+        codes[missing] = 0
+        out = self.texts[codes]
+        out[missing] = ""
+        return out
 
 
 @njit(cache=True)

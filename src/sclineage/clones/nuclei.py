@@ -14,9 +14,9 @@ import pandas as pd
 from scipy.stats import binom
 
 from . import nuclei_cells as cells_
-from .observed import MOST_CHAINS, Observed
-from .partners import SECOND, SURE_P, Table, choose_partners, partners, tally
-from .sorting import by_key
+from .observed import Observed
+from .partners import SECOND, SURE_P, Table, choose_partners, partners, pointer, rows_of, tally
+from .sorting import by_key, totals
 
 SISTER_PRIOR = 0.005  # share of cells that share the anchor with a clone but are not of it
 MIN_TOGETHER, MIN_OF_RARER, MIN_OF_COMMONER = 3, 0.30, 0.05  # two anchors of one clone
@@ -28,27 +28,27 @@ class Nuclei(NamedTuple):
     Attributes
     ----------
     anchor, partner
-        int64 (K): chain of the anchor; partner chain that tells a split clone apart, -1 for the main one.
+        int32 (K): chain of the anchor; partner chain that tells a split clone apart, -1 for the main one.
     size
-        float64 (K): cells.
+        int32 (K): cells.
     bearing
-        float64 (K, 3): cells that show an anchor, a partner chain, both.
+        int32 (K, 3): cells that show an anchor, a partner chain, both.
     ptr, chain, locus, support, sure, lift
         CSR (K + 1) over known chains (M): chain, its locus, cells that show it, probability that it is the clone's,
         and its odds of capture over the sample's.
-    sample_key, sample_count
-        Sorted ``clone * n_samples + sample`` and the cells there.
+    sample_ptr, sample, sample_count
+        CSR (K + 1) over the samples of a clone, sorted, and the cells there.
     of_ptr, of_clone
         CSR over chains (C + 1): clones that a chain leads to; empty for invariant partner chains.
     listed
-        int64 (C): clones in which two cells or more show the chain.
+        int32 (C): clones in which two cells or more show the chain.
     chance
         float64 (C): P(a new rearrangement equals the chain).
     canonical
-        int64 (C): the anchor that a second anchor chain of a clone stands for, else the chain itself.
+        int32 (C): the anchor that a second anchor chain of a clone stands for, else the chain itself.
     sister, seen, owned
-        float64 (C): share of the cells of clones with this anchor that are no member of the main one; cells that show
-        the chain at all, and as a chain of their clone.
+        float64, int32, int32 (C): share of the cells of clones with this anchor that are no member of the main one;
+        cells that show the chain at all, and as a chain of their clone.
     second
         float64 (2): share of clones with a second anchor, a second partner chain.
     total
@@ -65,7 +65,8 @@ class Nuclei(NamedTuple):
     support: np.ndarray
     sure: np.ndarray
     lift: np.ndarray
-    sample_key: np.ndarray
+    sample_ptr: np.ndarray
+    sample: np.ndarray
     sample_count: np.ndarray
     of_ptr: np.ndarray
     of_clone: np.ndarray
@@ -87,18 +88,16 @@ class Keys(NamedTuple):
 
 
 def second_anchors(obs: Observed, n_chains: int) -> np.ndarray:
-    """Chains that are the second anchor of a clone: int64 (C), the anchor each chain stands for.
+    """Chains that are the second anchor of a clone: int32 (C), the anchor each chain stands for.
 
     Two anchors are one clone's when at least 3 cells, 30 % of the rarer's and 5 % of the commoner's cells show both,
     and the commoner is not in the rarer's cells as often as it is in everyone's (ambient). Each anchor has one mate.
     """
-    canonical = np.arange(n_chains)
-    cell, chain = obs.cell[obs.locus == 0], obs.chain[obs.locus == 0]
-    weight = obs.n_cells[cell]
-    a, b, n = _pairs(cell, chain, weight, n_chains)
+    canonical = np.arange(n_chains, dtype=np.int32)
+    a, b, n = _pairs(obs, n_chains)
     if n.size == 0:
         return canonical
-    seen = np.bincount(chain, weight, minlength=n_chains)
+    seen = cells_.anchor_seen(obs.ptr, obs.chain, obs.locus, obs.n_cells, n_chains)
     rare, common = np.where(seen[a] <= seen[b], a, b), np.where(seen[a] <= seen[b], b, a)
     elsewhere = np.maximum(seen[common] - n, 0) / max(obs.n_cells.sum(), 1)
     by_chance = binom.sf(n - 1, seen[rare], np.minimum(elsewhere, 0.5))
@@ -113,24 +112,13 @@ def second_anchors(obs: Observed, n_chains: int) -> np.ndarray:
     return canonical
 
 
-def _pairs(cell: np.ndarray, chain: np.ndarray, weight: np.ndarray,
-           n_chains: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _pairs(obs: Observed, n_chains: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs of anchors (lower, higher) that enough cells show together, sorted, and the number of those cells."""
-    codes, weights = [], []
-    for lag in range(1, MOST_CHAINS):
-        same = (cell[lag:] == cell[:-lag]) & (chain[lag:] != chain[:-lag])
-        one, other = chain[lag:][same], chain[:-lag][same]
-        codes.append(np.minimum(one, other) * n_chains + np.maximum(one, other))
-        weights.append(weight[lag:][same])
-    code, n = _sums(np.concatenate(codes), np.concatenate(weights))
+    key, weight = cells_.pairs(obs.ptr, obs.chain, obs.locus, obs.n_cells, n_chains)
+    rank, code = pd.factorize(key, sort=True)
+    n = totals(rank, weight, code.size)
     code, n = code[n >= MIN_TOGETHER], n[n >= MIN_TOGETHER]
     return code // n_chains, code % n_chains, n
-
-
-def _sums(key: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct keys, sorted, and the sum of the weights of each, float64."""
-    code, distinct = pd.factorize(key, sort=True)
-    return distinct, np.bincount(code, weight, minlength=distinct.size)
 
 
 def first_keys(obs: Observed, canonical: np.ndarray) -> tuple[Keys, np.ndarray]:
@@ -138,28 +126,24 @@ def first_keys(obs: Observed, canonical: np.ndarray) -> tuple[Keys, np.ndarray]:
 
     Returns the keys and, per entry, whether it counts as the cell's own.
     """
-    anchor = np.empty(obs.sample.size, np.int64)
-    cells_.first_anchors(obs.ptr, obs.chain, obs.locus, obs.umi, canonical, anchor)
-    at = anchor[obs.cell]
-    mine = (at >= 0) & ((obs.locus == 1) | (canonical[obs.chain] == at))
-    return Keys(anchor, np.full(anchor.size, -1, np.int64)), mine
+    anchor, mine = cells_.first_anchors(obs.ptr, obs.chain, obs.locus, obs.umi, canonical)
+    return Keys(anchor, np.full(anchor.size, -1, np.int32)), mine
 
 
 def number(keys: Keys, n_chains: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Clones of the keys, sorted: clone of every cell (-1 none), and anchor and partner of every clone."""
-    apart = keys.partner >= 0
-    code, inverse = np.unique(keys.anchor[apart] * n_chains + keys.partner[apart], return_inverse=True)
-    main = np.zeros(n_chains, bool)
-    main[keys.anchor[(keys.anchor >= 0) & ~apart]] = True
-    split = np.bincount(code // max(n_chains, 1), minlength=n_chains)
-    begin = np.cumsum(main + split) - main - split  # an anchor's main clone, then its others
-    others = begin[code // max(n_chains, 1)] + main[code // max(n_chains, 1)] + _rank(code // max(n_chains, 1))
-    clone = np.append(begin, -1)[keys.anchor]
-    clone[apart] = others[inverse]
-    anchor = np.repeat(np.arange(n_chains), main + split)
-    partner = np.full(anchor.size, -1, np.int64)
+    """Clones of the keys, sorted: clone of every cell (-1 none), and anchor and partner of every clone; int32."""
+    apart = np.flatnonzero(keys.partner >= 0)
+    code = np.unique(keys.anchor[apart].astype(np.int64) * n_chains + keys.partner[apart])
+    of = code // max(n_chains, 1)
+    n = cells_.main_anchors(keys.anchor, keys.partner, n_chains).astype(np.int32)
+    main = n[of]
+    np.add.at(n, of, 1)
+    begin = np.concatenate([[0], np.cumsum(n)]).astype(np.int32)  # an anchor's main clone, then its others
+    others = (begin[of] + main + _rank(of)).astype(np.int32)
+    anchor = np.repeat(np.arange(n_chains, dtype=np.int32), n)
+    partner = np.full(anchor.size, -1, np.int32)
     partner[others] = code % max(n_chains, 1)
-    return clone, anchor, partner
+    return cells_.clones_of(keys.anchor, keys.partner, code, others, begin), anchor, partner
 
 
 def _rank(group: np.ndarray) -> np.ndarray:
@@ -168,7 +152,7 @@ def _rank(group: np.ndarray) -> np.ndarray:
 
 
 def build(obs: Observed, keys: Keys, mine: np.ndarray, own: np.ndarray, canonical: np.ndarray, capture: np.ndarray,
-          invariant: np.ndarray, n_samples: int) -> tuple[Nuclei, Keys, np.ndarray]:
+          invariant: np.ndarray) -> tuple[Nuclei, Keys, np.ndarray]:
     """Clones from the cells' keys.
 
     Parameters
@@ -185,8 +169,6 @@ def build(obs: Observed, keys: Keys, mine: np.ndarray, own: np.ndarray, canonica
         (2,) capture rates of anchor and partner chains, all samples together.
     invariant
         bool (C): partner chains that never lead to a clone.
-    n_samples
-        Number of samples.
 
     Returns
     -------
@@ -195,14 +177,16 @@ def build(obs: Observed, keys: Keys, mine: np.ndarray, own: np.ndarray, canonica
     found = _known(obs, keys, mine, own, canonical.size, float(capture[1]))
     if found.split.size:
         keys = _apart(obs, keys, mine, found)
+        del found
         found = _known(obs, keys, mine, own, canonical.size, float(capture[1]))
-    return _assemble(obs, mine, found, canonical, capture, invariant, n_samples), keys, found.clone
+    return _assemble(obs, mine, found, canonical, capture, invariant), keys, found.clone
 
 
 class _Known(NamedTuple):
-    """Numbered clones and what is known of them; `kept` and `split` are rows of `table`."""
+    """Numbered clones, their rows (`rows_of`) and what is known of them; `kept` and `split` are rows of `table`."""
 
     clone: np.ndarray
+    rows: tuple[np.ndarray, np.ndarray]
     anchor: np.ndarray
     partner: np.ndarray
     size: np.ndarray
@@ -214,11 +198,12 @@ class _Known(NamedTuple):
 
 def _known(obs: Observed, keys: Keys, mine: np.ndarray, own: np.ndarray, n_chains: int, capture: float) -> _Known:
     clone, anchor, partner = number(keys, n_chains)
-    table = tally(obs, clone, mine, own, anchor.size)
+    rows = rows_of(clone, anchor.size)
+    table = tally(obs, clone, mine, own, anchor.size, rows)
     bearing = cells_.bearing(obs.ptr, obs.locus, obs.n_cells, clone, mine, anchor.size)
-    size = np.bincount(clone[clone >= 0], obs.n_cells[clone >= 0], minlength=anchor.size)
+    size = totals(clone, obs.n_cells, anchor.size)
     kept, split = choose_partners(obs, clone, mine, table, partners(obs, table, bearing), size, capture)
-    return _Known(clone, anchor, partner, size, bearing, table, kept, split)
+    return _Known(clone, rows, anchor, partner, size, bearing, table, kept, split)
 
 
 def _apart(obs: Observed, keys: Keys, mine: np.ndarray, found: _Known) -> Keys:
@@ -228,40 +213,35 @@ def _apart(obs: Observed, keys: Keys, mine: np.ndarray, found: _Known) -> Keys:
     rows = np.sort(np.concatenate([found.kept[concerned[found.table.clone[found.kept]]], found.split]))
     partner = keys.partner.copy()
     cells_.split_partners(obs.ptr, obs.chain, obs.locus, found.clone, mine,
-                          np.searchsorted(found.table.clone[rows], np.arange(concerned.size + 1)),
-                          found.table.chain[rows], np.isin(rows, found.split), partner)
+                          pointer(found.table.clone[rows], concerned.size), found.table.chain[rows],
+                          np.isin(rows, found.split), partner)
     return Keys(keys.anchor, partner)
 
 
 def _assemble(obs: Observed, mine: np.ndarray, found: _Known, canonical: np.ndarray, capture: np.ndarray,
-              invariant: np.ndarray, n_samples: int) -> Nuclei:
-    clone, anchor, partner, size, bearing, table, kept, _ = found
+              invariant: np.ndarray) -> Nuclei:
+    clone, members, anchor, partner, size, bearing, table, kept, _ = found
     n_chains, n_clones = canonical.size, anchor.size
     known = table.locus == 0
     known[kept] = True
     k, chain, locus, support = (x[known] for x in (table.clone, table.chain, table.locus, table.support))
-    has = clone >= 0
-    sample_key, sample_count = _sums(clone[has] * n_samples + obs.sample[has], obs.n_cells[has])
-    weight, counted = obs.weight, mine & has[obs.cell]
-    anchored = np.bincount(anchor, size, minlength=n_chains) if n_clones else np.zeros(n_chains)
+    sample_ptr, sample, sample_count = cells_.by_sample(*members, obs.sample, obs.n_cells)
     of_clone, of_ptr = _leads(k, chain, size, ~invariant[chain], n_chains)
-
     return Nuclei(
-        anchor=anchor, partner=partner, size=size, bearing=bearing, ptr=_ptr(k, n_clones), chain=chain, locus=locus,
-        support=support, sure=table.sure[known], lift=_lift(support, size[k], locus, bearing[k], capture),
-        sample_key=sample_key, sample_count=sample_count, of_ptr=of_ptr, of_clone=of_clone,
-        listed=np.bincount(chain[support >= 2], minlength=n_chains),
+        anchor=anchor, partner=partner, size=size, bearing=bearing, ptr=pointer(k, n_clones), chain=chain, locus=locus,
+        support=support, sure=table.sure[known], lift=_lift(support, size[k], locus, bearing[k, 0], capture),
+        sample_ptr=sample_ptr, sample=sample, sample_count=sample_count, of_ptr=of_ptr, of_clone=of_clone,
+        listed=totals(chain, (support >= 2).astype(np.int32), n_chains),
         chance=_chance(chain, locus, n_clones, invariant, obs), canonical=canonical,
-        sister=_sister(anchor, partner, size, anchored, n_chains),
-        seen=np.bincount(obs.chain, weight, minlength=n_chains),
-        owned=np.bincount(obs.chain[counted], weight[counted], minlength=n_chains),
-        second=_second(k, locus, bearing), total=float(obs.n_cells[has].sum()))
+        sister=_sister(anchor, partner, size, n_chains), seen=obs.seen,
+        owned=cells_.owned(obs.ptr, obs.chain, obs.n_cells, clone, mine, n_chains),
+        second=_second(k, locus, bearing), total=float(size.sum(dtype=np.int64)))
 
 
 def _leads(clone: np.ndarray, chain: np.ndarray, size: np.ndarray, leads: np.ndarray,
            n_chains: int) -> tuple[np.ndarray, np.ndarray]:
     """Clones that each chain leads to, the largest first, and the pointer over chains."""
-    rows, ptr = by_key(chain, n_chains, np.flatnonzero(leads))
+    rows, ptr = by_key(chain, n_chains, np.flatnonzero(leads).astype(np.int32))
     several = np.flatnonzero((np.diff(ptr) > 1)[chain[rows]])
     chosen = rows[several]
     rows[several] = chosen[np.lexsort((-size[clone[chosen]], chain[chosen]))]
@@ -273,17 +253,12 @@ def _second(clone: np.ndarray, locus: np.ndarray, bearing: np.ndarray) -> np.nda
     out = SECOND.copy()
     for k in range(2):
         large = np.flatnonzero(bearing[:, k] >= 4)
-        chains = np.bincount(clone[locus == k], minlength=len(bearing))
+        chains = totals(clone, (locus == k).astype(np.int32), len(bearing))
         out[k] = ((chains[large] >= 2).sum() + 50 * SECOND[k]) / (large.size + 50)
     return out
 
 
-def _ptr(rows: np.ndarray, n: int) -> np.ndarray:
-    """CSR pointer of `n` groups whose members carry their group in `rows`."""
-    return np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))]).astype(np.int64)
-
-
-def _lift(support: np.ndarray, size: np.ndarray, locus: np.ndarray, bearing: np.ndarray,
+def _lift(support: np.ndarray, size: np.ndarray, locus: np.ndarray, anchored: np.ndarray,
           capture: np.ndarray) -> np.ndarray:
     """Odds of capture of each known chain over the usual odds: a chain that its clone rarely shows is rarely missed.
 
@@ -293,24 +268,30 @@ def _lift(support: np.ndarray, size: np.ndarray, locus: np.ndarray, bearing: np.
     usual = capture[locus]
     share = np.clip((support + 10 * usual) / (size + 10), 0.01, 0.995)
     odds = share / (1 - share) * (1 - usual) / usual
-    lead = (locus == 0) & (support >= 0.5 * np.maximum(bearing[:, 0], 1))
+    lead = (locus == 0) & (support >= 0.5 * np.maximum(anchored, 1))
     return np.where(lead, 1.0, odds)
 
 
 def _chance(chain: np.ndarray, locus: np.ndarray, n_clones: int, invariant: np.ndarray,
             obs: Observed) -> np.ndarray:
     """P(a new rearrangement equals a chain): the recombination average, or how many clones share it."""
-    n_chains = invariant.size
-    kind = np.zeros(n_chains, np.int64)
-    kind[obs.chain] = obs.locus
-    shared = np.bincount(chain[locus == 1], minlength=n_chains)
-    out = np.maximum(obs.chance[kind], np.where(shared >= 2, (shared - 1) / max(n_clones, 1), 0.0))
-    return np.where(invariant, np.maximum(out, 1e-3), out)
+    shared = totals(chain, (locus == 1).astype(np.int32), invariant.size)
+    partner = np.zeros(invariant.size, bool)
+    cells_.mark(obs.chain, obs.locus, partner)
+    out = np.where(partner, obs.chance[1], obs.chance[0])
+    several = np.flatnonzero(shared >= 2)
+    out[several] = np.maximum(out[several], (shared[several] - 1) / max(n_clones, 1))
+    out[invariant] = np.maximum(out[invariant], 1e-3)
+    return out
 
 
-def _sister(anchor: np.ndarray, partner: np.ndarray, size: np.ndarray, anchored: np.ndarray,
-            n_chains: int) -> np.ndarray:
+def _sister(anchor: np.ndarray, partner: np.ndarray, size: np.ndarray, n_chains: int) -> np.ndarray:
     """Share of an anchor's cells that are not of its main clone, shrunk to the patient's and that to a small prior."""
-    apart = np.bincount(anchor, np.where(partner >= 0, size, 0.0), minlength=n_chains)
-    pooled = (apart.sum() + 100 * SISTER_PRIOR) / (np.maximum(anchored - 1, 0).sum() + 100)
-    return (apart + 2 * pooled) / (np.maximum(anchored - 1, 0) + 2)
+    split = np.flatnonzero(partner >= 0)
+    out = totals(anchor, size, n_chains).astype(np.float64)
+    np.maximum(out - 1, 0, out=out)
+    pooled = (size[split].sum(dtype=np.int64) + 100 * SISTER_PRIOR) / (out.sum() + 100)
+    apart = totals(anchor[split], size[split].astype(np.float64), n_chains)
+    apart += 2 * pooled
+    out += 2
+    return np.asarray(np.divide(apart, out, out=out))

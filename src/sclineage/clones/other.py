@@ -18,11 +18,11 @@ KINDS = {"alpha_beta": ("TRA", "TRB"), "gamma_delta": ("TRG", "TRD"), "B_cell": 
 _B = KINDS["B_cell"]
 
 
-def kinds_shown(cell: np.ndarray, locus: Words, n_cells: int) -> np.ndarray:
-    """Kinds of chains that each cell shows, given cell and locus of every productive one: bool (kinds, n)."""
+def kinds_shown(cell: np.ndarray, locus: Words, productive: np.ndarray, n_cells: int) -> np.ndarray:
+    """Kinds of productive chains that each cell shows, given cell and locus of every one: bool (kinds, n)."""
     bits = np.zeros((len(KINDS), n_cells), bool)
     for row, loci in enumerate(KINDS.values()):
-        bits[row, cell[np.isin(locus.texts, loci)[locus.codes]]] = True
+        bits[row, cell[productive & np.isin(locus.texts, loci)[locus.codes]]] = True
     return bits
 
 
@@ -30,7 +30,8 @@ def kind_names(bits: np.ndarray) -> np.ndarray:
     """Names of the kinds whose bits are set, bool (kinds, n), joined by ``+``; object (n,)."""
     sets = range(1 << len(KINDS))
     names = ["+".join(kind for row, kind in enumerate(KINDS) if (chosen >> row) & 1) for chosen in sets]
-    return np.array(names, dtype=object)[(bits * (1 << np.arange(len(KINDS)))[:, None]).sum(axis=0)]
+    digits = (1 << np.arange(len(KINDS), dtype=np.uint8))[:, None]
+    return np.array(names, dtype=object)[(bits * digits).sum(axis=0, dtype=np.uint8)]
 
 
 def beside_b_cell(table: pd.DataFrame, shown: np.ndarray, sample: np.ndarray, doublet: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from scipy.stats import binom
 
 from . import nuclei_cells as cells_
 from .observed import Observed
-from .sorting import by_key
+from .sorting import by_key, totals
 
 MIN_SHARE = 0.10  # of the clone's cells with a partner chain that must show a partner chain of the clone
 SURE_P = 1e-3  # P(the ambient alone puts a chain into that many cells of the clone)
@@ -25,13 +25,13 @@ class Table(NamedTuple):
     Attributes
     ----------
     ptr
-        int64 (K + 1): rows of clone k are ``ptr[k]:ptr[k + 1]``.
+        int32 (K + 1): rows of clone k are ``ptr[k]:ptr[k + 1]``.
     clone, chain, locus
-        int64 (M).
+        int32, int32, int8 (M).
     support
-        float64 (M): cells of the clone that show the chain.
+        int32 (M): cells of the clone that show the chain.
     umi
-        int64 (M): their UMIs of it.
+        As `Observed.umi` (M): their UMIs of it.
     sure
         float64 (M): P(any of them is the clone's).
     """
@@ -45,11 +45,35 @@ class Table(NamedTuple):
     sure: np.ndarray
 
 
-def tally(obs: Observed, clone: np.ndarray, mine: np.ndarray, own: np.ndarray, n_clones: int) -> Table:
-    """What the cells of each clone show: their chains that are `mine`, each with probability `own` of being so."""
-    key = np.where(mine, clone[obs.cell], -1)
-    entries, start = by_key(key, n_clones, obs.by_chain)
-    return Table(*cells_.table_rows(entries, start, obs.chain, obs.locus, obs.umi, own, obs.weight))
+def tally(obs: Observed, clone: np.ndarray, mine: np.ndarray, own: np.ndarray, n_clones: int,
+          members: tuple[np.ndarray, np.ndarray] | None = None) -> Table:
+    """What the cells of each clone show: their chains that are `mine`, each with probability `own` of being so.
+
+    `members`: rows by clone and their pointer, where they are known.
+    """
+    rows, start = rows_of(clone, n_clones) if members is None else members
+    place = places(obs)
+    keys, bounds, ptr = cells_.own_chains(rows, start, obs.ptr, obs.chain, place, mine)
+    n = int(ptr[-1])
+    out = (np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int8), np.zeros(n, np.int32),
+           np.zeros(n, obs.umi.dtype), np.zeros(n))
+    cells_.table_rows(keys, bounds, ptr, obs.ptr, obs.chain, obs.locus, place, obs.umi, own, obs.n_cells, out)
+    return Table(ptr, *out)
+
+
+def rows_of(clone: np.ndarray, n_clones: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows by clone, and the pointer of the clones in them."""
+    rows, start = by_key(clone, n_clones, np.arange(clone.size, dtype=np.int32))
+    return rows, start
+
+
+def places(obs: Observed) -> np.ndarray:
+    """Place of every chain in the order by (locus, chain), int32 (C)."""
+    partner = np.zeros(obs.seen.size, bool)
+    cells_.mark(obs.chain, obs.locus, partner)
+    after = np.cumsum(partner, dtype=np.int32)
+    rank = np.arange(partner.size, dtype=np.int32)
+    return np.where(partner, partner.size - after[-1:] + after - 1, rank - after).astype(np.int32)
 
 
 def partners(obs: Observed, table: Table, bearing: np.ndarray) -> np.ndarray:
@@ -61,9 +85,9 @@ def partners(obs: Observed, table: Table, bearing: np.ndarray) -> np.ndarray:
     rows = np.flatnonzero(table.locus == 1)
     chain, support, n = table.chain[rows], table.support[rows], bearing[table.clone[rows], 1]
     good = (support >= 2) & (support >= MIN_SHARE * n)
-    seen, most = np.bincount(obs.chain, obs.weight), cells_.maxima(chain, support, int(obs.chain.max(initial=-1)) + 1)
+    most = cells_.maxima(chain, support, obs.seen.size)
     weak = np.flatnonzero(good & (n > 2) & (support < most[chain]))
-    elsewhere = np.maximum(seen[chain[weak]] - most[chain[weak]], 0) / max(obs.n_cells.sum(), 1)
+    elsewhere = np.maximum(obs.seen[chain[weak]] - most[chain[weak]], 0) / max(obs.n_cells.sum(), 1)
     good[weak] = ~(binom.sf(support[weak] - 1, n[weak], np.minimum(elsewhere, 1)) >= SURE_P)
     return _best_first(table, rows[good | (n <= 2)])
 
@@ -79,6 +103,13 @@ def _best_first(table: Table, rows: np.ndarray) -> np.ndarray:
     return rows
 
 
+def pointer(group: np.ndarray, n: int) -> np.ndarray:
+    """CSR pointer of `n` groups whose members carry their group; int32 (n + 1)."""
+    out = np.zeros(n + 1, np.int32)
+    np.cumsum(totals(group, np.ones(group.size, np.int32), n), out=out[1:])
+    return out
+
+
 def _first(clone: np.ndarray) -> np.ndarray:
     """Whether each row is the first of its clone; clones are sorted."""
     return np.diff(clone, prepend=-1) != 0
@@ -92,13 +123,13 @@ def choose_partners(obs: Observed, clone: np.ndarray, mine: np.ndarray, table: T
     """
     first = _first(table.clone[rows])
     leads, others = rows[first], rows[~first]
-    lead = np.full(n_cells.size, -1, np.int64)
-    lead[table.clone[leads]] = leads
     of = table.clone[others]
-    both = cells_.together(obs.ptr, obs.chain, obs.locus, obs.n_cells, clone, mine, np.append(table.chain, -1)[lead],
-                           np.searchsorted(of, np.arange(n_cells.size + 1)), table.chain[others])
+    lead, support = np.full(n_cells.size, -1, np.int32), np.zeros(n_cells.size, np.int32)
+    lead[table.clone[leads]], support[table.clone[leads]] = table.chain[leads], table.support[leads]
+    both = cells_.together(obs.ptr, obs.chain, obs.locus, obs.n_cells, clone, mine, lead,
+                           pointer(of, n_cells.size), table.chain[others])
     n = table.support[others]
-    dual = log_odds_dual(table.support[lead[of]] - both, n - both, both, n_cells[of], capture) >= 0
+    dual = log_odds_dual(support[of] - both, n - both, both, n_cells[of], capture) >= 0
     mates = others[dual]
     return np.concatenate([leads, mates[_first(table.clone[mates])]]), others[~dual & (n >= 2)]
 

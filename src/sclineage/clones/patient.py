@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from .assign import THRESHOLD, Assignment, assign
-from .chains import ChainList, identify
+from .chains import ChainList, identify, words_of
 from .correct import correct
 from .flat import Words
-from .ids import child_aliases, clone_ids
+from .ids import alike, child_aliases, clone_ids
 from .markers import clone_markers
 from .observed import Observed, observe
+from .observed_cells import per_sample
 from .other import beside_b_cell, kind_names, kinds_shown
 from .rates import capture_by_sample
 
@@ -70,28 +71,38 @@ def patient_clones(table: pd.DataFrame, *, patient: str, sample: np.ndarray, n_s
     threshold
         Posterior from which a clone is named.
     """
-    codes, texts = pd.factorize(table["locus"].to_numpy(object))
-    productive, cell = table["productive"].to_numpy(bool), table["cell"].to_numpy(np.int64)
-    shown = kinds_shown(cell[productive], Words(codes[productive], texts), sample.size)
-    use = np.flatnonzero(productive & np.isin(texts, (ANCHOR, PARTNER))[codes])
-    chain, chains = identify(table if use.size == len(table) else table.iloc[use])
-    use, chain = use[chain >= 0], chain[chain >= 0]
-    rows = {"cell": cell[use], "chain": chain, "umis": table["umis"].to_numpy(np.int64)[use],
-            "sample": sample[cell[use]]}
+    loci, productive = words_of(table["locus"]), table["productive"].to_numpy(bool)
+    shown = kinds_shown(table["cell"].to_numpy(), loci, productive, sample.size)
+    rows, chains = _rows(table, productive & np.isin(loci.texts, (ANCHOR, PARTNER))[loci.codes], sample)
     rows["chain"], collapsed = correct(rows, chains.core, chains.kind)
-    locus = chains.coded("locus", {ANCHOR: 0, PARTNER: 1})
-    obs, row = observe(rows, locus, sample, group)
+    chains = chains.without_letters()
+    obs, row = observe(rows, chains.coded("locus", {ANCHOR: 0, PARTNER: 1}), sample, group)
+    del rows, loci
 
     def beside(doublet: np.ndarray) -> np.ndarray:
         return beside_b_cell(table, shown, sample, doublet)
 
     found = assign(obs, row, n_chains=len(chains), n_samples=n_samples, invariant=invariant(chains), other_cell=beside,
                    threshold=threshold)
+    rates = _rates(found, obs, n_samples)
+    del obs, row
     ids, aliases = clone_ids(patient, found.clones, chains)
-    cells = _cell_columns(found, ids).assign(receptor_kind=kind_names(shown))
+    cells = _cell_columns(found, ids, kind_names(shown))
+    found = replace(found, cells=found.cells.iloc[:0])
     aliases = pd.concat([aliases, child_aliases(patient, found.clones, ids, chains, collapsed)], ignore_index=True)
-    return PatientClones(cells, _receptors(patient, found, ids, chains), _rates(found, obs, n_samples), aliases,
-                         _corrected(collapsed, chains), clone_markers(table, _members(cells)))
+    markers = clone_markers(table, cells["clone_id"].to_numpy(object) if productive.all() else _members(cells))
+    return PatientClones(cells, _receptors(patient, found, ids, chains), rates, aliases, _corrected(collapsed, chains),
+                         markers)
+
+
+def _rows(table: pd.DataFrame, use: np.ndarray, sample: np.ndarray) -> tuple[dict[str, np.ndarray], ChainList]:
+    """Cell, chain, UMIs and sample of the table's rows in `use` that name a chain, and the chain list."""
+    rows = slice(None) if use.all() else np.flatnonzero(use)
+    chain, chains = identify(table if isinstance(rows, slice) else table.iloc[rows])
+    cell, umis = (table[name].to_numpy(np.int64)[rows] for name in ("cell", "umis"))
+    if (chain < 0).any():
+        cell, umis, chain = cell[chain >= 0], umis[chain >= 0], chain[chain >= 0]
+    return {"cell": cell, "chain": chain, "umis": umis, "sample": sample.astype(np.int32)[cell]}, chains
 
 
 def _members(cells: pd.DataFrame) -> np.ndarray:
@@ -112,11 +123,11 @@ def invariant(chains: ChainList) -> np.ndarray:
     return np.asarray((named(v, "TRAV1-2") & named(j, *_MAIT_J)) | (named(v, "TRAV10") & named(j, "TRAJ18")))
 
 
-def _cell_columns(found: Assignment, ids: np.ndarray) -> pd.DataFrame:
+def _cell_columns(found: Assignment, ids: np.ndarray, kinds: np.ndarray) -> pd.DataFrame:
     names, cells = np.append(ids, ""), found.cells
-    return pd.DataFrame({"clone_id": names[cells["clone"]], "clone_posterior": cells["posterior"],
-                         "clone_status": cells["status"], "clone_id_2": names[cells["clone_2"]],
-                         "has_trb": cells["has_anchor"]})
+    return pd.DataFrame({"clone_id": names[cells["clone"]], "clone_posterior": cells["posterior"].to_numpy(),
+                         "clone_status": cells["status"].to_numpy(), "clone_id_2": names[cells["clone_2"]],
+                         "has_trb": cells["has_anchor"].to_numpy(), "receptor_kind": kinds}, copy=False)
 
 
 def _receptors(patient: str, found: Assignment, ids: np.ndarray, chains: ChainList) -> pd.DataFrame:
@@ -137,8 +148,8 @@ def _receptors(patient: str, found: Assignment, ids: np.ndarray, chains: ChainLi
         "trb_junction_aa": text("junction_aa", anchor), "trb_v": text("v_gene", anchor),
         "trb_j": text("j_gene", anchor), "tra_junction": mates["junction"], "tra_v": mates["v_gene"],
         "tra_j": mates["j_gene"], "trb_c": text("c_gene", anchor), "n_cells": clones["n_cells"].to_numpy(),
-        "n_paired": clones["n_paired"].to_numpy()})
-    sisters = clones.duplicated("anchor", keep=False).to_numpy()
+        "n_paired": clones["n_paired"].to_numpy()}, copy=False)
+    sisters = alike(anchor)
     return frame if frame["clone_id"][sisters].is_unique else _one_row_per_id(frame)
 
 
@@ -151,15 +162,9 @@ def _one_row_per_id(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rates(found: Assignment, obs: Observed, n_samples: int) -> pd.DataFrame:
-    rates, sample = found.fit.rates, obs.sample
-    capture, shows = capture_by_sample(rates, obs), np.zeros((2, sample.size), bool)
-    shows[obs.locus, obs.cell] = True
-
-    def per_sample(of: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        return np.bincount(of, weight, minlength=n_samples)
-
-    foreign, entries = (per_sample(sample[obs.cell], obs.weight * p) for p in (1 - found.fit.post.own, 1.0))
-    with_trb, with_tra, cells = (per_sample(sample, obs.n_cells * x).astype(np.int64) for x in (*shows, 1))
+    rates, capture = found.fit.rates, capture_by_sample(found.fit.rates, obs)
+    foreign, entries, *counted = per_sample(obs.ptr, obs.locus, obs.sample, obs.n_cells, found.fit.own, n_samples)
+    cells, with_trb, with_tra = (x.astype(np.int64) for x in counted)
     return pd.DataFrame({
         "sample": np.arange(n_samples), "capture_trb": capture[:, 0], "capture_tra": capture[:, 1],
         "ambient_share": foreign / np.maximum(entries, 1), "doublet_share": rates.doublet, "n_cells": cells,

@@ -28,15 +28,15 @@ CELLS = 1024  # per task
 
 
 @njit(cache=True, parallel=True)
-def all_cells(obs, nuclei, rates, key, assigned, mine, n_samples, out):  # type: ignore[no-untyped-def]
-    """Fill the fields of `posterior.Posterior`; `key`: rows of ``nuclei.sample_key`` of each clone, int64 (K + 1)."""
+def all_cells(obs, nuclei, rates, assigned, mine, out):  # type: ignore[no-untyped-def]
+    """Fill the fields of `posterior.Posterior`."""
     n = obs.sample.size
     for part in prange(-(-n // CELLS)):
-        _cells(part * CELLS, min((part + 1) * CELLS, n), obs, nuclei, rates, key, assigned, mine, n_samples, out)
+        _cells(part * CELLS, min((part + 1) * CELLS, n), obs, nuclei, rates, assigned, mine, out)
 
 
 @njit(cache=True)
-def _cells(begin, end, obs, nuclei, rates, key, assigned, mine, n_samples, out):  # type: ignore[no-untyped-def]
+def _cells(begin, end, obs, nuclei, rates, assigned, mine, out):  # type: ignore[no-untyped-def]
     ptr, chain, loci, umi_class, share, sample, stratum = (obs.ptr, obs.chain, obs.locus, obs.umi_class, obs.share,
                                                            obs.sample, obs.stratum)
     capture, own_umi, ambient_umi, new, n_of, doublet, none, clump, ambient = (
@@ -46,8 +46,8 @@ def _cells(begin, end, obs, nuclei, rates, key, assigned, mine, n_samples, out):
     by_chance, canonical, sister, seen, owned = (nuclei.chance, nuclei.canonical, nuclei.sister, nuclei.seen,
                                                  nuclei.owned)
     known_ptr, known, known_locus, support = nuclei.ptr, nuclei.chain, nuclei.locus, nuclei.support
-    lift, sure, bearing, sample_key, sample_count = (nuclei.lift, nuclei.sure, nuclei.bearing, nuclei.sample_key,
-                                                     nuclei.sample_count)
+    lift, sure, bearing, sample_ptr, samples, sample_count = (nuclei.lift, nuclei.sure, nuclei.bearing,
+                                                              nuclei.sample_ptr, nuclei.sample, nuclei.sample_count)
     kind, first, other, clone, p, p_doublet, p_new, p_none, p_clone, p_holds, owner, own = out
     party, scale, term, extra, slot, sets, shared = _room_of_parties()
     umi, chance, founder, foreign, way = _room_of_entries()
@@ -67,8 +67,8 @@ def _cells(begin, end, obs, nuclei, rates, key, assigned, mine, n_samples, out):
         for k in range(last):
             c = party[k]
             left_out = assigned[i] == c
-            scale[k] = _frequency(c, s, 1.0 if left_out else 0.0, key, sample_key, sample_count, size, total, n_of[s],
-                                  n_samples)
+            scale[k] = _frequency(c, s, 1.0 if left_out else 0.0, sample_ptr, samples, sample_count, size, total,
+                                  n_of[s])
             scale[k] *= _known_terms(k, c, left_out, chain, loci, mine, umi, chance, lo, hi, rate, known_ptr, known,
                                      known_locus, support, lift, sure, bearing, second, term, extra, slot)
         scale[last] = new[s] * _new_terms(last, loci, umi, founder, lo, hi, rate, second, term, extra, slot)
@@ -182,13 +182,12 @@ def _candidates(chain, lo, hi, of_ptr, of_clone, size, assigned, found):  # type
 
 
 @njit(cache=True, forceinline=True)
-def _frequency(c, s, own, key, sample_key, sample_count, size, total, n_sample,  # type: ignore[no-untyped-def]
-               n_samples):
+def _frequency(c, s, own, ptr, sample, count, size, total, n_sample):  # type: ignore[no-untyped-def]
     """Frequency of clone c among the cells of sample s, the cell itself (own = 1) left out."""
     here = 0.0
-    for k in range(key[c], key[c + 1]):
-        if sample_key[k] == c * n_samples + s:
-            here = sample_count[k]
+    for k in range(ptr[c], ptr[c + 1]):
+        if sample[k] == s:
+            here = np.float64(count[k])
     pooled = (size[c] - own) / max(total, 1.0)
     return (here - own + SMOOTH * pooled) / (n_sample + SMOOTH)
 
@@ -224,7 +223,7 @@ def _known_terms(k, c, left_out, chain, locus, mine, umi, chance, lo, hi, captur
             term[k, entry - lo] = seen * umi[entry - lo] / (1.0 - seen)
     for where in range(2):
         lost = 1.0 - capture[where]
-        unseen = lost ** (bearing[c, where] - (left_out and (shows_anchor if where == 0 else shows_partner)))
+        unseen = lost ** (np.float64(bearing[c, where]) - (left_out and (shows_anchor if where == 0 else shows_partner)))
         base *= _slots(k, where, lost, unseen, anchors if where == 0 else partners, second[where], slot)
     return base
 
