@@ -51,7 +51,7 @@ def test_every_stated_gene_has_its_imgt_name(public_data):
     ("mixcr", "trust4", 354, 0.94), ("mixcr", "immunoseq", 64, 0.9), ("trust4", "immunoseq", 74, 0.9)])
 def test_one_junction_has_one_spelling_of_its_genes(tables, first, second, shared, v_share):
     """Callers that saw the same junction in the same patient name the same J gene, and V genes that may be one."""
-    parts = [tables[c].query("locus in ('TRA', 'TRB')").drop_duplicates(["locus", "junction"])
+    parts = [tables[c].astype(object).query("locus in ('TRA', 'TRB')").drop_duplicates(["locus", "junction"])
              for c in (first, second)]
     both = parts[0].merge(parts[1], on=["locus", "junction"])
     assert len(both) == shared

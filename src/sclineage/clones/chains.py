@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from . import chains_cells as cells_
-from .flat import Words
+from .flat import Words, renumbered
 from .genes import compatible, is_open
 from .letters import Letters, cores, letters, matches
 from .normalise import core
@@ -95,8 +95,8 @@ def identify(table: pd.DataFrame) -> tuple[np.ndarray, ChainList]:
     of_rank = np.zeros(int(rank.max(initial=0)) + 1, np.int32)
     of_rank[rank] = np.arange(rank.size, dtype=np.int32)
     parts = _unpacked(kind, sizes)
-    keys = _Keys(*(Words(part, genes[name].texts) for part, name in zip(parts, GENES, strict=True)), core_rank,
-                 inner.take(of_rank[core_rank]), kind)
+    locus, v, j = (Words(part, genes[name].texts) for part, name in zip(parts, GENES, strict=True))
+    keys = _Keys(locus, v, j, core_rank, inner.take(of_rank[core_rank]), kind)
     target = _resolve(keys)
     if target is not None:
         present = np.zeros(kind.size + 1, bool)
@@ -107,18 +107,14 @@ def identify(table: pd.DataFrame) -> tuple[np.ndarray, ChainList]:
 
 
 def words_of(column: pd.Series, *, sort: bool = False) -> Words:
-    """A column of strings as `Words`, `sort`: in the order of the alphabet; of a categorical its codes, as they are."""
+    """A column of strings as `Words` (int32); `sort`: in the order of the alphabet. Of a categorical its codes."""
     if not isinstance(column.dtype, pd.CategoricalDtype):
         codes, texts = pd.factorize(column.to_numpy(object), sort=sort)
         return Words(codes.astype(np.int32), np.asarray(texts, dtype=object))
-    codes, texts = column.cat.codes.to_numpy(), column.cat.categories.to_numpy(object)
-    used = np.flatnonzero(cells_.used(codes, texts.size))
-    used = used[np.argsort(texts[used])] if sort else used
-    if np.array_equal(used, np.arange(texts.size)):
-        return Words(codes, texts)
-    number = np.full(texts.size, -1, codes.dtype)
-    number[used] = np.arange(used.size, dtype=codes.dtype)
-    return Words(cells_.renumbered(codes, number), texts[used])
+    codes = column.cat.codes.to_numpy().astype(np.int32, copy=False)
+    words = Words(codes, column.cat.categories.to_numpy(object)).of_use()
+    order = np.argsort(words.texts) if sort else np.arange(0)
+    return words if np.array_equal(order, np.arange(order.size)) else words.chosen(order)
 
 
 def _by_locus(code: np.ndarray, rank: np.ndarray, kind: np.ndarray,
@@ -128,7 +124,8 @@ def _by_locus(code: np.ndarray, rank: np.ndarray, kind: np.ndarray,
     order, _ = by_key(locus, sizes[0], np.arange(kind.size, dtype=np.int32))
     number = np.empty(order.size, np.int32)
     number[order] = np.arange(order.size, dtype=np.int32)
-    return cells_.renumbered(code, number), rank[order], kind[order]
+    narrow = np.int32 if np.prod(np.array(sizes, np.float64)) < 2**31 else np.int64
+    return renumbered(code, number), rank[order], kind[order].astype(narrow)
 
 
 def _unpacked(code: np.ndarray, sizes: list[int]) -> list[np.ndarray]:

@@ -7,26 +7,6 @@ from numba import njit
 
 
 @njit(cache=True)
-def used(codes, n):  # type: ignore[no-untyped-def]
-    """Which of the codes ``0..n-1`` occur."""
-    out = np.zeros(n, np.bool_)
-    for row in range(codes.size):
-        if codes[row] >= 0:
-            out[codes[row]] = True
-    return out
-
-
-@njit(cache=True)
-def renumbered(codes, number):  # type: ignore[no-untyped-def]
-    """``number[codes]``, of the numbers' type; negative codes stay."""
-    out = np.full(codes.size, -1, number.dtype)
-    for row in range(codes.size):
-        if codes[row] >= 0:
-            out[row] = number[codes[row]]
-    return out
-
-
-@njit(cache=True)
 def distinct(rows, start, locus, v, j, n_v, n_j):  # type: ignore[no-untyped-def]
     """Tell rows of one core (``rows[start[r]:start[r + 1]]``) apart by locus, V and J.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,41 @@ class Words:
         out[missing] = ""
         return out
 
+    def take_all(self) -> np.ndarray:
+        """Strings of all rows."""
+        return self.take(np.arange(self.codes.size))
+
+    def of_use(self) -> Words:
+        """The same without strings that no row has."""
+        kept = np.flatnonzero(used(self.codes, self.texts.size))
+        return self if kept.size == self.texts.size else self.chosen(kept)
+
+    def chosen(self, kept: np.ndarray) -> Words:
+        """The same with the strings `kept`, in that order: all that any row has."""
+        number = np.full(self.texts.size, -1, self.codes.dtype)
+        number[kept] = np.arange(kept.size, dtype=self.codes.dtype)
+        return Words(renumbered(self.codes, number), self.texts[kept])
+
+
+@njit(cache=True)
+def used(codes, n):  # type: ignore[no-untyped-def]
+    """Which of the codes ``0..n-1`` occur."""
+    out = np.zeros(n, np.bool_)
+    for row in range(codes.size):
+        if codes[row] >= 0:
+            out[codes[row]] = True
+    return out
+
+
+@njit(cache=True)
+def renumbered(codes, number):  # type: ignore[no-untyped-def]
+    """``number[codes]``, of the numbers' type; negative codes stay."""
+    out = np.full(codes.size, -1, number.dtype)
+    for row in range(codes.size):
+        if codes[row] >= 0:
+            out[row] = number[codes[row]]
+    return out
+
 
 @njit(cache=True)
 def _number(content: np.ndarray, start: np.ndarray, end: np.ndarray, present: np.ndarray, table: np.ndarray,
@@ -70,6 +106,12 @@ def _number(content: np.ndarray, start: np.ndarray, end: np.ndarray, present: np
                 codes[row] = code
             place = (place + 1) & mask
     return firsts[:found]
+
+
+def one_spelling(codes: np.ndarray, texts: Iterable[str]) -> Words:
+    """Words from codes (-1: the empty string) and texts, of which some may be equal."""
+    number, distinct = pd.factorize(np.array([*texts, ""], dtype=object))
+    return Words(number.astype(np.int32)[codes], np.asarray(distinct, dtype=object))
 
 
 def _flat(airr: Any, name: str) -> Any:

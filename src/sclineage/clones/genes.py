@@ -14,6 +14,8 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
+from .flat import Words, one_spelling
+
 _GENE = re.compile(r"(TCR|TR|IG)([ABGDHKL])([VDJCMGAE])([0-9A-Z/\-]*)")
 _SCORE = re.compile(r"\(([0-9.]+)\)")
 # families of one gene, which immunoSEQ numbers "-01" and IMGT does not
@@ -68,9 +70,14 @@ def _delta(gene: str) -> str:
 
 def normalise_genes(calls: Iterable[object]) -> np.ndarray:
     """Gene calls in any spelling -> object array of IMGT names, several joined by commas, ``""`` when unresolved."""
-    codes, unique = pd.factorize(pd.Series(list(calls), dtype=object).map(_text))
-    names = np.array([",".join(parse_gene(u)) for u in unique] + [""], dtype=object)
-    return names[codes]
+    return gene_words(calls).take_all()
+
+
+def gene_words(calls: Iterable[object]) -> Words:
+    """The same as `Words`."""
+    codes, unique = pd.factorize(pd.Series(calls if isinstance(calls, np.ndarray) else list(calls), dtype=object))
+    names = [",".join(parse_gene(_text(u))) for u in unique]
+    return one_spelling(codes, names)
 
 
 def _text(value: object) -> str:

@@ -33,6 +33,7 @@ def clone_markers(table: pd.DataFrame, clone_id: np.ndarray) -> pd.DataFrame:
     """
     rows = table[~table["productive"].to_numpy(bool) & table["locus"].isin(LOCI).to_numpy()]
     key = ["locus", "junction", "v_gene", "j_gene"]
+    rows = rows.astype(dict.fromkeys(key, object))
     rows = rows.drop_duplicates(["cell", *key]).assign(clone_id=clone_id[rows.drop_duplicates(["cell", *key])["cell"]])
     seen = rows.groupby(key).size().rename("n_seen").reset_index()
     found = rows[rows["clone_id"] != ""].groupby(["clone_id", *key]).size().rename("n_cells").reset_index()

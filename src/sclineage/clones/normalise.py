@@ -6,11 +6,14 @@ V and J genes give anyway. So tables with and without these codons name the same
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
 from .._errors import InputError
-from .genes import normalise_genes
+from .flat import Words, one_spelling
+from .genes import gene_words
 from .immunoseq import immunoseq_junctions, in_frame, is_immunoseq
 
 CHAINS = ("cell", "locus", "junction", "junction_aa", "v_gene", "j_gene", "c_gene", "umis", "reads", "productive")
@@ -45,8 +48,9 @@ def chain_table(records: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame with the columns of `CHAINS`: cell int64; junction upper case, U as T, letters other than ACGT as N,
     including its anchor codons where they were given; IMGT genes without alleles, open calls as comma-separated sets;
-    umis and reads int64 (0 = unknown); productive bool (unstated counts as productive). Rows without a usable
-    nucleotide junction or with another locus are left out; order is that of `records`.
+    these texts are categorical, without unused categories; umis and reads int64 (0 = unknown); productive bool
+    (unstated counts as productive). Rows without a usable nucleotide junction or with another locus are left out; order
+    is that of `records`.
 
     Raises
     ------
@@ -61,17 +65,22 @@ def chain_table(records: pd.DataFrame) -> pd.DataFrame:
     if len(records) and columns["junction"] is None and columns["cdr3"] is None:
         raise InputError("receptors", "no nucleotide junction column (junction, cdr3_nt)",
                          "clones need nucleotides; amino acids alone cannot tell clones apart")
-    out = pd.DataFrame({"cell": records["cell"].to_numpy(np.int64)})
-    genes = {g: normalise_genes(_column(columns[g], len(out))) for g in ("v_gene", "j_gene", "c_gene")}
-    out["locus"] = _loci(_column(columns["locus"], len(out)), genes["v_gene"], genes["j_gene"])
-    out["junction"] = _junctions(_column(columns["junction"], len(out)), _column(columns["cdr3"], len(out)))
-    out["junction_aa"] = _upper(_column(columns["junction_aa"], len(out)), r"[^A-Z*_?]")
-    for name, values in genes.items():
-        out[name] = values
-    out["umis"], out["reads"] = _counts(columns["umis"], len(out)), _counts(columns["reads"], len(out))
-    out["productive"] = _productive(columns["productive"], len(out))
-    keep = out["locus"].isin(LOCI) & (out["junction"].str.len() >= 6)
-    return out.loc[keep, list(CHAINS)].reset_index(drop=True)
+    n = len(records)
+    words = {g: gene_words(_column(columns[g], n)) for g in ("v_gene", "j_gene", "c_gene")}
+    words["locus"] = _loci(_upper(_column(columns["locus"], n), r"\s"), words["v_gene"], words["j_gene"])
+    words["junction"] = _junctions(columns["junction"], columns["cdr3"], n)
+    words["junction_aa"] = _upper(_column(columns["junction_aa"], n), r"[^A-Z*_?]")
+    keep = np.isin(words["locus"].texts, LOCI)[words["locus"].codes]
+    keep &= np.array([len(text) >= 6 for text in words["junction"].texts], bool)[words["junction"].codes]
+    rest = {"cell": records["cell"].to_numpy(np.int64), "umis": _counts(columns["umis"], n),
+            "reads": _counts(columns["reads"], n), "productive": _productive(columns["productive"], n)}
+    parts = {name: _categorical(words[name], keep) if name in words else rest[name][keep] for name in CHAINS}
+    return pd.DataFrame(parts, copy=False)
+
+
+def _categorical(words: Words, keep: np.ndarray) -> pd.Categorical:
+    words = Words(words.codes[keep], words.texts).of_use()
+    return pd.Categorical.from_codes(words.codes, categories=pd.Index(words.texts, dtype=object))
 
 
 def empty_chains() -> pd.DataFrame:
@@ -94,36 +103,42 @@ def _column(values: pd.Series | None, n: int) -> np.ndarray:
     return np.full(n, "", dtype=object) if values is None else values.to_numpy(dtype=object)
 
 
-def _upper(values: np.ndarray, forbidden: str) -> np.ndarray:
+def _upper(values: np.ndarray, forbidden: str) -> Words:
     codes, unique = pd.factorize(values)
-    texts = pd.Series([*map(str, unique), ""], dtype=object).str.strip()
-    texts = texts.where(~texts.str.lower().isin(_MISSING), "").str.upper().str.replace(forbidden, "", regex=True)
-    return texts.to_numpy(dtype=object)[codes]
+    return one_spelling(codes, _uppered(unique, forbidden))
 
 
-def _junctions(junction: np.ndarray, cdr3: np.ndarray) -> np.ndarray:
+def _uppered(unique: Iterable[object], forbidden: str) -> pd.Series:
+    texts = pd.Series([str(x) for x in unique], dtype=object).str.strip()
+    return texts.where(~texts.str.lower().isin(_MISSING), "").str.upper().str.replace(forbidden, "", regex=True)
+
+
+def _junctions(junction: pd.Series | None, cdr3: pd.Series | None, n: int) -> Words:
     """Junctions; where only the CDR3 without anchors is given, that (scirpy's ``cdr3`` may also be amino acids)."""
-    first = _nucleotides(junction)
-    return np.where(first == "", _nucleotides(cdr3), first)
+    first = _nucleotides(_column(junction, n))
+    empty = (first.texts == "")[first.codes]
+    if cdr3 is None or not empty.any():
+        return first
+    second = _nucleotides(_column(cdr3, n))
+    return one_spelling(np.where(empty, first.texts.size + second.codes, first.codes), [*first.texts, *second.texts])
 
 
-def _nucleotides(values: np.ndarray) -> np.ndarray:
-    codes, unique = pd.factorize(_upper(values, r"[\s.\-]"))
-    texts = pd.Series([*unique, ""], dtype=object).str.replace("U", "T")
+def _nucleotides(values: np.ndarray) -> Words:
+    codes, unique = pd.factorize(values)
+    texts = _uppered(unique, r"[\s.\-]").str.replace("U", "T")
     # a protein can be spelled with ambiguity codes alone; nucleotides hold few of them
     is_protein = texts.str.count(r"[^ACGTN]") > 0.1 * texts.str.len()
-    texts = texts.where(~is_protein, "").str.replace(r"[^ACGT]", "N", regex=True)
-    return texts.to_numpy(dtype=object)[codes]
+    return one_spelling(codes, texts.where(~is_protein, "").str.replace(r"[^ACGT]", "N", regex=True))
 
 
-def _loci(given: np.ndarray, v: np.ndarray, j: np.ndarray) -> np.ndarray:
+def _loci(given: Words, v: Words, j: Words) -> Words:
     """Locus as stated (``TRB``, ``TCRB``, ``beta``), else that of the J gene, else of the V gene."""
     words = {"TCRA": "TRA", "TCRB": "TRB", "TCRG": "TRG", "TCRD": "TRD", "ALPHA": "TRA", "BETA": "TRB",
              "GAMMA": "TRG", "DELTA": "TRD", "A": "TRA", "B": "TRB"}
-    codes, unique = pd.factorize(_upper(given, r"\s"))
-    named = np.array([words.get(u, u) for u in unique] + [""], dtype=object)[codes]
-    by_gene = np.array([(b or a)[:3] for a, b in zip(v, j, strict=True)], dtype=object)
-    return np.where(np.isin(named, LOCI), named, np.where(named == "", by_gene, named))
+    texts = [words.get(text, text) for text in given.texts] + [text[:3] for w in (j, v) for text in w.texts]
+    by_j = given.texts.size + j.codes
+    by_gene = np.where((j.texts == "")[j.codes], given.texts.size + j.texts.size + v.codes, by_j)
+    return one_spelling(np.where((given.texts == "")[given.codes], by_gene, given.codes), texts)
 
 
 def _counts(values: pd.Series | None, n: int) -> np.ndarray:
@@ -143,9 +158,3 @@ def _productive(values: pd.Series | None, n: int) -> np.ndarray:
 def core(junction: str) -> str:
     """Junction without its two anchor codons; unchanged when it does not begin with the Cys codon."""
     return junction[3:-3] if junction[:3] in ("TGT", "TGC") and len(junction) > 9 else junction
-
-
-def cores(junctions: np.ndarray) -> np.ndarray:
-    """`core` of every entry of an object array."""
-    codes, unique = pd.factorize(junctions)
-    return np.array([core(u) for u in unique] + [""], dtype=object)[codes]

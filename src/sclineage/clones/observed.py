@@ -83,9 +83,10 @@ class Observed(NamedTuple):
         for low in range(0, self.sample.size, BLOCK):
             rows = slice(low, min(low + BLOCK, self.sample.size))
             entries = slice(int(self.ptr[rows.start]), int(self.ptr[rows.stop]))
-            yield rows, entries, Observed(
-                self.ptr[low:rows.stop + 1] - self.ptr[low], *(x[entries] for x in self[1:6]),
-                self.sample[rows], self.stratum[rows], self.chance, self.n_cells[rows], self.seen)
+            yield rows, entries, self._replace(
+                ptr=self.ptr[low:rows.stop + 1] - self.ptr[low], chain=self.chain[entries], locus=self.locus[entries],
+                umi=self.umi[entries], umi_class=self.umi_class[entries], share=self.share[entries],
+                sample=self.sample[rows], stratum=self.stratum[rows], n_cells=self.n_cells[rows])
 
 
 def observe(rows: Mapping[str, np.ndarray] | pd.DataFrame, locus: np.ndarray, sample: np.ndarray,

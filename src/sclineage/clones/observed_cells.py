@@ -17,7 +17,7 @@ def arranged(cell, chain, umi, n, umis):  # type: ignore[no-untyped-def]
 
     Rows of a cell that show one chain are one entry. `umis` is room for the UMIs.
     """
-    order, start = by_key(cell, n, np.arange(0, cell.size, 1, np.int32))
+    order, start = by_key(cell, n, np.arange(cell.size).astype(np.int32))
     ptr, chains, end = np.zeros(n + 1, np.int32), np.empty(cell.size, np.int32), 0
     for i in range(n):
         begin = ptr[i]

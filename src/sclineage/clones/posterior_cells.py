@@ -223,7 +223,8 @@ def _known_terms(k, c, left_out, chain, locus, mine, umi, chance, lo, hi, captur
             term[k, entry - lo] = seen * umi[entry - lo] / (1.0 - seen)
     for where in range(2):
         lost = 1.0 - capture[where]
-        unseen = lost ** (np.float64(bearing[c, where]) - (left_out and (shows_anchor if where == 0 else shows_partner)))
+        shows = left_out and (shows_anchor if where == 0 else shows_partner)
+        unseen = lost ** np.float64(bearing[c, where] - shows)  # a whole number's power is another product
         base *= _slots(k, where, lost, unseen, anchors if where == 0 else partners, second[where], slot)
     return base
 
