@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numba import njit
 
 from sclineage import _backend
 from sclineage._errors import InputError
-from sclineage.kernels import knn, knn_cpu, knn_tree
+from sclineage.kernels import knn, knn_cpu, knn_tile, knn_tree
 from tests.oracles import knn as oracle
 
 COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
@@ -60,6 +61,51 @@ def test_scale_and_place_of_the_cloud_do_not_matter(backend: str, shift: float, 
     points = cells(300, 8).astype(np.float64) * scale + shift
     points[0] *= 1 if shift else 50  # an outlier
     assert same(knn.nearest(points, 6, device=backend), oracle.nearest(points, 6))
+
+
+def test_many_leaves_equal_the_oracle(backend: str) -> None:
+    n, k = 900 if backend == "shim" else 3000, 15
+    points = cells(n, 20, seed=6)
+    indices, distances = knn.nearest(points, k, device=backend)
+    for row in range(7, n, 100):
+        squares = [-1.0 if j == row else oracle.squared(points[row], points[j]) for j in range(n)]
+        ranked = sorted(range(n), key=lambda j: (squares[j], j))[:k]
+        assert indices[row].tolist() == ranked
+        assert distances[row].tolist() == [max(squares[j], 0.0) ** 0.5 for j in ranked]
+
+
+@pytest.mark.parametrize(("n", "d", "start", "stop"), [(1, 16, 0, 16), (7, 20, 0, 16), (13, 52, 16, 52),
+                                                       (12, 16, 16, 16)])
+def test_a_tile_subtracts_products_and_marks_what_is_below(n: int, d: int, start: int, stop: int) -> None:
+    rng, lanes = np.random.default_rng(n), knn_tile.LANES
+    queries, strip = rng.normal(size=(n, d)).astype(np.float32), rng.normal(size=(d, lanes)).astype(np.float32)
+    seed, before = rng.normal(size=lanes).astype(np.float32), rng.normal(size=(n, lanes)).astype(np.float32)
+    most = rng.normal(size=n).astype(np.float32)
+    listed = np.array([*range(n)[::-1], *[0] * (-n % knn_tile.ROWS)])  # the last one fills its tile
+    products = queries[:, start:stop].astype(float) @ strip[start:stop].astype(float)
+    for tile, first in ((_begin, 0.0), (_finish, before)):
+        room, bits = before.copy(), np.zeros(n, dtype=np.uint16)
+        tile(queries, listed, strip, start, stop, seed, room, most, bits)
+        assert np.allclose(room, seed + first - products, atol=1e-5)
+        assert [[(int(b) >> t) & 1 for t in range(lanes)] for b in bits] == (room < most[:, None]).astype(int).tolist()
+
+
+@njit
+def _begin(queries, listed, strip, start, stop, seed, room, most, bits):  # type: ignore[no-untyped-def]
+    for at in range(0, listed.size, knn_tile.ROWS):
+        knn_tile.begin_tile(queries, listed, at, strip, start, stop, seed, room, most, bits)
+
+
+@njit
+def _finish(queries, listed, strip, start, stop, seed, room, most, bits):  # type: ignore[no-untyped-def]
+    for at in range(0, listed.size, knn_tile.ROWS):
+        knn_tile.finish_tile(queries, listed, at, strip, start, stop, seed, room, most, bits)
+
+
+def test_strips_of_a_leaf_cut_it_without_gaps() -> None:
+    starts = np.array([0, 100, 228, 230])
+    assert knn_tree._cuts(starts, 64).tolist() == [0, 64, 100, 164, 228, 230]
+    assert knn_tree._cuts(starts, 128).tolist() == starts.tolist()
 
 
 def test_threads_do_not_matter() -> None:

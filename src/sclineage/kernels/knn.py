@@ -53,13 +53,15 @@ def _points(points: Any) -> np.ndarray:
 
 
 def _search_cpu(tree: Tree, group: int, rows: np.ndarray, bound: np.ndarray) -> None:
-    places = np.minimum(tree.starts[:-1, None] + np.arange(cpu.LEAF), tree.starts[1:, None] - 1)
-    padding = np.arange(cpu.LEAF) >= np.diff(tree.starts)[:, None]
-    blocks = np.ascontiguousarray(tree.points[places].transpose(0, 2, 1))
-    half, head_half = (np.where(padding, np.float32(cpu.FAR), h[places]) for h in (tree.half, tree.head_half))
     first, last = tree.spans[group : group + 2]
-    cpu.search(tree.points, tree.starts, blocks, half, head_half, tree.low, tree.high, tree.half, tree.head_half, first,
-               last - first, knn_tree.entries(np, tree, group), rows, bound)
+    starts, strips = tree.starts[first : last + 1], (last - first, -1, cpu.LANES)
+    places = np.minimum(starts[:-1, None] + np.arange(cpu.LEAF), starts[1:, None] - 1)
+    blocks = np.ascontiguousarray(tree.points[places].reshape(*strips, tree.points.shape[1]).transpose(0, 1, 3, 2))
+    head = tree.head_half[places]
+    tail = tree.half[places] - head
+    head[np.arange(cpu.LEAF) >= np.diff(starts)[:, None]] = cpu.FAR
+    cpu.search(tree.points, tree.starts, tree.low, tree.high, tree.half, tree.head_half, first, blocks,
+               head.reshape(strips), tail.reshape(strips), rows, bound)
 
 
 def _halves(xp: Any, tree: Tree) -> tuple[Any, Any, Any]:

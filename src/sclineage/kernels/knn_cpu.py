@@ -1,8 +1,11 @@
 """Nearest neighbours on the CPU; contract in ``knn.py``.
 
-A leaf holds up to `LEAF` neighbouring points, stored one coordinate after the other so that one query meets all of
-them in vector registers. Scores are half squared distances less the query's own half norm, in float32; their order of
-summation is free, because whatever they decide is checked against a bound in `rerank`.
+A leaf holds up to `LEAF` neighbouring points in strips of `LANES`, stored one coordinate after the other. The queries
+of a leaf meet the other leaves from the near ones to the far: those that the box around a leaf does not exclude meet
+its strips, first in the leading coordinates; the queries that these leave, in the rest. Of simulated scores of 30,000
+cells boxes leave 55 percent of all pairs of a query and a strip, the leading coordinates 14. Scores are half squared
+distances less the query's own half norm, in float32; their order of summation is free, because whatever they decide is
+checked against a bound after `rerank`.
 """
 
 from __future__ import annotations
@@ -10,8 +13,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from .knn_tile import LANES, ROWS, begin_tile, finish_tile
+
 LEAF = 128  # points per leaf at most
-HEAD = 16  # coordinates after which a leaf may be given up
+HEAD = 16  # coordinates after which a strip may be given up
 SPARE = 8  # candidates beyond k, so that rounding seldom needs the exact scan
 STEP = 4  # coordinates per pass; dimensions are padded to a multiple
 FAR = 1e30  # score of padding, and of a list that is not full; scaled points have coordinates of at most 1
@@ -19,36 +24,13 @@ FREE = {"reassoc", "contract", "nsz", "nnan"}
 
 
 @njit(cache=True, fastmath=FREE)
-def _box_gap(point: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.float32:
-    """Half squared distance of a point to a box."""
+def _boxes_gap(low: np.ndarray, high: np.ndarray, one: int, other: int) -> np.float32:
+    """Half squared distance of two boxes, in the first coordinates."""
     total = np.float32(0)
-    for j in range(point.size):
-        gap = max(max(low[j] - point[j], point[j] - high[j]), np.float32(0))
+    for j in range(HEAD):
+        gap = max(max(low[one, j] - high[other, j], low[other, j] - high[one, j]), np.float32(0))
         total += gap * gap
     return np.float32(0.5) * total
-
-
-@njit(cache=True, fastmath=FREE)
-def _boxes_gap(low: np.ndarray, high: np.ndarray, other_low: np.ndarray, other_high: np.ndarray) -> np.float32:
-    """Half squared distance of two boxes."""
-    total = np.float32(0)
-    for j in range(low.size):
-        gap = max(max(low[j] - other_high[j], other_low[j] - high[j]), np.float32(0))
-        total += gap * gap
-    return np.float32(0.5) * total
-
-
-@njit(cache=True, fastmath=FREE)
-def _scores(point: np.ndarray, block: np.ndarray, start: int, stop: int, out: np.ndarray, most: np.float32) -> bool:
-    """Subtract products of coordinates `start` to `stop` from the scores of a leaf; whether one is `most` or less."""
-    for j in range(start, stop, STEP):
-        a, b, c, d = point[j], point[j + 1], point[j + 2], point[j + 3]
-        for t in range(LEAF):
-            out[t] -= a * block[j, t] + b * block[j + 1, t] + c * block[j + 2, t] + d * block[j + 3, t]
-    near = False
-    for t in range(LEAF):
-        near |= out[t] <= most
-    return near
 
 
 @njit(cache=True)
@@ -61,52 +43,117 @@ def _insert(score: np.float32, row: int, scores: np.ndarray, rows: np.ndarray) -
     scores[at], rows[at] = score, row
 
 
+@njit(cache=True, fastmath=FREE)
+def _nearest_first(low: np.ndarray, high: np.ndarray, mine: int, first: int, count: int) -> np.ndarray:
+    """Numbers 0 to `count` of the leaves from `first` on, by the distance of their boxes' centres to that of `mine`."""
+    apart = np.empty(count, dtype=np.float32)
+    for leaf in range(count):
+        total = np.float32(0)
+        for j in range(HEAD):
+            gap = low[mine, j] + high[mine, j] - low[first + leaf, j] - high[first + leaf, j]
+            total += gap * gap
+        apart[leaf] = total
+    return np.argsort(apart)
+
+
+@njit(cache=True, fastmath=FREE)
+def _near(heads: np.ndarray, reach: np.ndarray, low: np.ndarray, high: np.ndarray, leaf: int, gaps: np.ndarray,
+          listed: np.ndarray) -> int:
+    """List the queries, given as (HEAD, n), that are near enough to a box; how many."""
+    gaps[:] = np.float32(0)
+    for j in range(HEAD):
+        least, largest = low[leaf, j], high[leaf, j]
+        for q in range(gaps.size):
+            gap = max(max(least - heads[j, q], heads[j, q] - largest), np.float32(0))
+            gaps[q] += gap * gap
+    count = 0
+    for q in range(gaps.size):
+        listed[count] = q
+        count += np.float32(0.5) * gaps[q] <= reach[q]
+    return count
+
+
 @njit(cache=True)
-def _visit(point: np.ndarray, tail: np.float32, block: np.ndarray, half: np.ndarray,
-           head_half: np.ndarray, first: int, width: int, myself: int, scores: np.ndarray, rows: np.ndarray,
-           room: np.ndarray) -> None:
-    """One query against one leaf."""
+def _fill(listed: np.ndarray, count: int) -> None:
+    """Repeat the last of a list up to the end of its tile."""
+    for at in range(count, -(-count // ROWS) * ROWS):
+        listed[at] = listed[count - 1]
+
+
+@njit(cache=True)
+def _meet(queries: np.ndarray, near: np.ndarray, count: int, strip: np.ndarray, half: np.ndarray,
+          tail_half: np.ndarray, most: np.ndarray, head_most: np.ndarray, room: np.ndarray, bits: np.ndarray,
+          left: np.ndarray) -> int:
+    """Scores of the listed queries for a strip of points; `left` gets those with a point that may enter their list."""
+    for at in range(0, count, ROWS):
+        begin_tile(queries, near, at, strip, 0, HEAD, half, room, head_most, bits)
+    kept = 0
+    for i in range(count):
+        left[kept] = near[i]
+        kept += bits[near[i]] != 0
+    _fill(left, kept)
+    for at in range(0, kept, ROWS):
+        finish_tile(queries, left, at, strip, HEAD, queries.shape[1], tail_half, room, most, bits)
+    return kept
+
+
+@njit(cache=True)
+def _take(bits: int, row: np.ndarray, place: int, myself: int, scores: np.ndarray, rows: np.ndarray) -> None:
+    """Put the marked points of a strip that starts at `place` into a list."""
     last = scores.size - 1
-    room[:] = head_half
-    if not _scores(point, block, 0, HEAD, room, scores[last] + tail):
-        return
-    for t in range(LEAF):
-        room[t] += half[t] - head_half[t]
-    if not _scores(point, block, HEAD, point.size, room, scores[last]):
-        return
-    for t in range(width):
-        if room[t] < scores[last] and first + t != myself:
-            _insert(room[t], first + t, scores, rows)
+    for t in range(LANES):
+        if (bits >> t) & 1 and row[t] < scores[last] and place + t != myself:
+            _insert(row[t], place + t, scores, rows)
+
+
+@njit(cache=True)
+def _search_leaf(begin: int, queries: np.ndarray, own: np.ndarray, own_head: np.ndarray, mine: int, starts: np.ndarray,
+                 low: np.ndarray, high: np.ndarray, first: int, blocks: np.ndarray, head_half: np.ndarray,
+                 tail_half: np.ndarray, rows: np.ndarray, bound: np.ndarray) -> None:
+    """Candidates of the points of one leaf."""
+    size, k = rows.shape
+    scores, room = np.full((size, k), np.float32(FAR), dtype=np.float32), np.empty((size, LANES), dtype=np.float32)
+    most, reach, tail = np.full(size, np.float32(FAR), dtype=np.float32), own + np.float32(FAR), own - own_head
+    head_most, bits = most + tail, np.zeros(size, dtype=np.uint16)
+    near, left = np.empty(LEAF + ROWS, dtype=np.int64), np.empty(LEAF + ROWS, dtype=np.int64)
+    heads, gaps = np.ascontiguousarray(queries[:, :HEAD].T), np.empty(size, dtype=np.float32)
+    for leaf in _nearest_first(low, high, mine, first, len(blocks)):
+        there = first + leaf
+        if _boxes_gap(low, high, mine, there) > reach.max():
+            continue
+        count = _near(heads, reach, low, high, there, gaps, near)
+        _fill(near, count)
+        for place in range(starts[there], starts[there + 1] if count else 0, LANES):
+            s = (place - starts[there]) // LANES
+            kept = _meet(queries, near, count, blocks[leaf, s], head_half[leaf, s], tail_half[leaf, s], most,
+                         head_most, room, bits, left)
+            for i in range(kept):
+                q = left[i]
+                if bits[q]:
+                    _take(bits[q], room[q], place, begin + q, scores[q], rows[q])
+                    most[q] = scores[q, k - 1]
+                    head_most[q], reach[q] = most[q] + tail[q], most[q] + own[q]
+    bound[:] = reach
 
 
 @njit(cache=True, parallel=True)
-def search(points: np.ndarray, starts: np.ndarray, blocks: np.ndarray, half: np.ndarray, head_half: np.ndarray,
-           low: np.ndarray, high: np.ndarray, own: np.ndarray, own_head: np.ndarray, first: int, count: int,
-           entry: np.ndarray, rows: np.ndarray, bound: np.ndarray) -> None:
-    """Candidates of every point in `count` leaves from `first` on, from the near leaves (in the tree) to the far ones.
+def search(points: np.ndarray, starts: np.ndarray, low: np.ndarray, high: np.ndarray, own: np.ndarray,
+           own_head: np.ndarray, first: int, blocks: np.ndarray, head_half: np.ndarray, tail_half: np.ndarray,
+           rows: np.ndarray, bound: np.ndarray) -> None:
+    """Candidates of every point in the leaves from `first` on, from the near leaves to the far ones.
 
-    `rows` (n, candidates) and `bound` (n,), half squared distance under which nothing was left out, are filled.
+    `blocks` float32 (leaves, strips, d, LANES) holds the points of those leaves, `head_half` and `tail_half` (leaves,
+    strips, LANES) half their squared norms; `rows` (n, candidates) and `bound` (n,), half squared distance under which
+    nothing was left out, are filled.
     """
-    leaves, k = starts.size - 1, rows.shape[1]
+    leaves = starts.size - 1
     for turn in prange(leaves):
         mine = np.int64(turn)
         if leaves % 7919 != 0:
             mine = mine * 7919 % leaves
-        begin, size = starts[mine], starts[mine + 1] - starts[mine]
-        scores, room = np.full((size, k), np.float32(FAR), dtype=np.float32), np.empty(LEAF, dtype=np.float32)
-        for step in range(count):
-            leaf = first + (entry[mine] ^ step)
-            farthest = np.float32(0)
-            for q in range(size):
-                farthest = max(farthest, scores[q, k - 1] + own[begin + q])
-            if _boxes_gap(low[mine], high[mine], low[leaf], high[leaf]) > farthest:
-                continue
-            for q in range(begin, begin + size):
-                if _box_gap(points[q], low[leaf], high[leaf]) <= scores[q - begin, k - 1] + own[q]:
-                    _visit(points[q], own[q] - own_head[q], blocks[leaf], half[leaf], head_half[leaf],
-                           starts[leaf], starts[leaf + 1] - starts[leaf], q, scores[q - begin], rows[q], room)
-        for q in range(size):
-            bound[begin + q] = scores[q, k - 1] + own[begin + q]
+        a, b = starts[mine], starts[mine + 1]
+        _search_leaf(a, points[a:b], own[a:b], own_head[a:b], mine, starts, low, high, first, blocks, head_half,
+                     tail_half, rows[a:b], bound[a:b])
 
 
 @njit(cache=True)

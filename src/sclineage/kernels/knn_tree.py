@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .knn_cpu import HEAD, LEAF, STEP
+from .knn_tile import LANES
 
 CHUNK = 1024  # leaves compared with a group's at once
 
@@ -68,15 +69,22 @@ def build(xp: Any, points: Any, groups: Sequence[np.ndarray]) -> Tree:
 
 
 def _leaves(xp: Any, moved: Any, order: Any) -> tuple[Any, np.ndarray]:
-    """The given rows in the order of their leaves, and the places at which those start."""
+    """The given rows in the order of their leaves, and of strips in these, and the places at which leaves start."""
     n = len(order)
     levels = max(0, int(np.ceil(np.log2(n / LEAF))))
-    for level in range(levels):
-        starts = _starts(n, level)
-        segment = xp.asarray(np.repeat(np.arange(1 << level, dtype=np.int32), np.diff(starts)))
+    leaves = _starts(n, levels)
+    for starts in (*(_starts(n, level) for level in range(levels)),
+                   *(_cuts(leaves, LEAF >> level) for level in range((LEAF // LANES).bit_length() - 1))):
+        segment = xp.asarray(np.repeat(np.arange(starts.size - 1, dtype=np.int32), np.diff(starts)))
         widest = xp.argmax(moved[order[_places(xp, starts)], :HEAD].var(axis=1), axis=1)
         order = order[xp.lexsort(xp.stack([moved[order, widest[segment]], segment.astype(xp.float32)]))]
-    return order, _starts(n, levels)
+    return order, leaves
+
+
+def _cuts(starts: np.ndarray, width: int) -> np.ndarray:
+    """Leaves cut after every `width` places."""
+    places = starts[:-1, None] + np.arange(0, LEAF, width)
+    return np.append(places[places < starts[1:, None]], starts[-1])
 
 
 def entries(xp: Any, tree: Tree, group: int) -> Any:
