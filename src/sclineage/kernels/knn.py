@@ -60,8 +60,8 @@ def _search_cpu(tree: Tree, group: int, rows: np.ndarray, bound: np.ndarray) -> 
     head = tree.head_half[places]
     tail = tree.half[places] - head
     head[np.arange(cpu.LEAF) >= np.diff(starts)[:, None]] = cpu.FAR
-    cpu.search(tree.points, tree.starts, tree.low, tree.high, tree.half, tree.head_half, first, blocks,
-               head.reshape(strips), tail.reshape(strips), rows, bound)
+    cpu.search(tree.points, tree.starts, tree.low, tree.high, tree.half, tree.head_half, first,
+               knn_tree.entries(np, tree, group), blocks, head.reshape(strips), tail.reshape(strips), rows, bound)
 
 
 def _halves(xp: Any, tree: Tree) -> tuple[Any, Any, Any]:

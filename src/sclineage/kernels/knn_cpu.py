@@ -10,6 +10,8 @@ checked against a bound after `rerank`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit, prange
 
@@ -41,19 +43,6 @@ def _insert(score: np.float32, row: int, scores: np.ndarray, rows: np.ndarray) -
         scores[at], rows[at] = scores[at - 1], rows[at - 1]
         at -= 1
     scores[at], rows[at] = score, row
-
-
-@njit(cache=True, fastmath=FREE)
-def _nearest_first(low: np.ndarray, high: np.ndarray, mine: int, first: int, count: int) -> np.ndarray:
-    """Numbers 0 to `count` of the leaves from `first` on, by the distance of their boxes' centres to that of `mine`."""
-    apart = np.empty(count, dtype=np.float32)
-    for leaf in range(count):
-        total = np.float32(0)
-        for j in range(HEAD):
-            gap = low[mine, j] + high[mine, j] - low[first + leaf, j] - high[first + leaf, j]
-            total += gap * gap
-        apart[leaf] = total
-    return np.argsort(apart)
 
 
 @njit(cache=True, fastmath=FREE)
@@ -107,19 +96,26 @@ def _take(bits: int, row: np.ndarray, place: int, myself: int, scores: np.ndarra
 
 
 @njit(cache=True)
-def _search_leaf(begin: int, queries: np.ndarray, own: np.ndarray, own_head: np.ndarray, mine: int, starts: np.ndarray,
+def _search_leaf(mine: Any, entry: int, queries: np.ndarray, own: np.ndarray, own_head: np.ndarray, starts: np.ndarray,
                  low: np.ndarray, high: np.ndarray, first: int, blocks: np.ndarray, head_half: np.ndarray,
-                 tail_half: np.ndarray, rows: np.ndarray, bound: np.ndarray) -> None:
-    """Candidates of the points of one leaf."""
-    size, k = rows.shape
+                 tail_half: np.ndarray, rows: np.ndarray, reach: np.ndarray) -> None:
+    """Candidates of the points of one leaf; `reach`, half squared distance within which they still want points."""
+    (size, k), begin = rows.shape, starts[mine]
     scores, room = np.full((size, k), np.float32(FAR), dtype=np.float32), np.empty((size, LANES), dtype=np.float32)
-    most, reach, tail = np.full(size, np.float32(FAR), dtype=np.float32), own + np.float32(FAR), own - own_head
-    head_most, bits = most + tail, np.zeros(size, dtype=np.uint16)
+    heads, gaps = np.empty((HEAD, size), dtype=np.float32), np.empty(size, dtype=np.float32)
+    most, head_most = np.empty(size, dtype=np.float32), np.empty(size, dtype=np.float32)
+    bits = np.empty(size, dtype=np.uint16)
     near, left = np.empty(LEAF + ROWS, dtype=np.int64), np.empty(LEAF + ROWS, dtype=np.int64)
-    heads, gaps = np.ascontiguousarray(queries[:, :HEAD].T), np.empty(size, dtype=np.float32)
-    for leaf in _nearest_first(low, high, mine, first, len(blocks)):
-        there = first + leaf
-        if _boxes_gap(low, high, mine, there) > reach.max():
+    for q in range(size):
+        most[q] = head_most[q] = reach[q] = FAR
+        for j in range(HEAD):
+            heads[j, q] = queries[q, j]
+    for step in range(len(blocks)):
+        leaf = entry ^ step
+        there, farthest = first + leaf, np.float32(0)
+        for q in range(size):
+            farthest = max(farthest, reach[q])
+        if _boxes_gap(low, high, mine, there) > farthest:
             continue
         count = _near(heads, reach, low, high, there, gaps, near)
         _fill(near, count)
@@ -132,15 +128,14 @@ def _search_leaf(begin: int, queries: np.ndarray, own: np.ndarray, own_head: np.
                 if bits[q]:
                     _take(bits[q], room[q], place, begin + q, scores[q], rows[q])
                     most[q] = scores[q, k - 1]
-                    head_most[q], reach[q] = most[q] + tail[q], most[q] + own[q]
-    bound[:] = reach
+                    head_most[q], reach[q] = most[q] + (own[q] - own_head[q]), most[q] + own[q]
 
 
 @njit(cache=True, parallel=True)
 def search(points: np.ndarray, starts: np.ndarray, low: np.ndarray, high: np.ndarray, own: np.ndarray,
-           own_head: np.ndarray, first: int, blocks: np.ndarray, head_half: np.ndarray, tail_half: np.ndarray,
-           rows: np.ndarray, bound: np.ndarray) -> None:
-    """Candidates of every point in the leaves from `first` on, from the near leaves to the far ones.
+           own_head: np.ndarray, first: int, entry: np.ndarray, blocks: np.ndarray, head_half: np.ndarray,
+           tail_half: np.ndarray, rows: np.ndarray, bound: np.ndarray) -> None:
+    """Candidates of every point in the leaves from `first` on, from the near leaves (in the tree) to the far ones.
 
     `blocks` float32 (leaves, strips, d, LANES) holds the points of those leaves, `head_half` and `tail_half` (leaves,
     strips, LANES) half their squared norms; `rows` (n, candidates) and `bound` (n,), half squared distance under which
@@ -152,8 +147,8 @@ def search(points: np.ndarray, starts: np.ndarray, low: np.ndarray, high: np.nda
         if leaves % 7919 != 0:
             mine = mine * 7919 % leaves
         a, b = starts[mine], starts[mine + 1]
-        _search_leaf(a, points[a:b], own[a:b], own_head[a:b], mine, starts, low, high, first, blocks, head_half,
-                     tail_half, rows[a:b], bound[a:b])
+        _search_leaf(mine, entry[mine], points[a:b], own[a:b], own_head[a:b], starts, low, high, first, blocks,
+                     head_half, tail_half, rows[a:b], bound[a:b])
 
 
 @njit(cache=True)
