@@ -102,10 +102,12 @@ def _finish(queries, listed, strip, start, stop, seed, room, most, bits):  # typ
         knn_tile.finish_tile(queries, listed, at, strip, start, stop, seed, room, most, bits)
 
 
-def test_strips_of_a_leaf_cut_it_without_gaps() -> None:
-    starts = np.array([0, 100, 228, 230])
-    assert knn_tree._cuts(starts, 64).tolist() == [0, 64, 100, 164, 228, 230]
-    assert knn_tree._cuts(starts, 128).tolist() == starts.tolist()
+@pytest.mark.parametrize("n", [1, 16, 17, 128, 129, 257, 1000, 1025])
+def test_leaves_hold_whole_strips_of_every_point(n: int) -> None:
+    tree = knn_tree.build(np, cells(n, 5, seed=n).astype(np.float64), [np.arange(n)])
+    sizes = np.diff(tree.starts)
+    assert sizes.min() > 0 and sizes.max() <= knn_cpu.LEAF and (sizes[:-1] % knn_tile.LANES == 0).all()
+    assert (sizes.size & (sizes.size - 1)) == 0 and np.sort(tree.order).tolist() == list(range(n))
 
 
 def test_threads_do_not_matter() -> None:

@@ -12,6 +12,7 @@ from .knn_cpu import HEAD, LEAF, STEP
 from .knn_tile import LANES
 
 CHUNK = 1024  # leaves compared with a group's at once
+SAMPLE = 128  # points of a part, or up to twice as many, that tell its widest coordinate
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Tree:
 
 
 def build(xp: Any, points: Any, groups: Sequence[np.ndarray]) -> Tree:
-    """Halve the points of each group at the median of their widest coordinate until a leaf has at most `LEAF` of them.
+    """Halve the points of each group along their widest coordinate until a leaf has at most `LEAF` of them.
 
     `points` are float64 (n, d), n at least 1, on the device of `xp`; `groups` the rows of each group, none empty.
     """
@@ -69,22 +70,19 @@ def build(xp: Any, points: Any, groups: Sequence[np.ndarray]) -> Tree:
 
 
 def _leaves(xp: Any, moved: Any, order: Any) -> tuple[Any, np.ndarray]:
-    """The given rows in the order of their leaves, and of strips in these, and the places at which leaves start."""
+    """The given rows in the order of their leaves, and the places at which those start."""
     n = len(order)
     levels = max(0, int(np.ceil(np.log2(n / LEAF))))
-    leaves = _starts(n, levels)
-    for starts in (*(_starts(n, level) for level in range(levels)),
-                   *(_cuts(leaves, LEAF >> level) for level in range((LEAF // LANES).bit_length() - 1))):
-        segment = xp.asarray(np.repeat(np.arange(starts.size - 1, dtype=np.int32), np.diff(starts)))
-        widest = xp.argmax(moved[order[_places(xp, starts)], :HEAD].var(axis=1), axis=1)
-        order = order[xp.lexsort(xp.stack([moved[order, widest[segment]], segment.astype(xp.float32)]))]
-    return order, leaves
-
-
-def _cuts(starts: np.ndarray, width: int) -> np.ndarray:
-    """Leaves cut after every `width` places."""
-    places = starts[:-1, None] + np.arange(0, LEAF, width)
-    return np.append(places[places < starts[1:, None]], starts[-1])
+    for level in range(levels):
+        starts = _starts(n, level)
+        inside = order[_places(xp, starts)]
+        some = inside[:, :: max(1, inside.shape[1] // SAMPLE)]
+        widest = xp.argmax(moved[some, :HEAD].var(axis=1), axis=1)
+        values = moved[inside, widest[:, None]]
+        fits = xp.arange(inside.shape[1]) < xp.asarray(np.diff(starts))[:, None]
+        values[~fits] = xp.inf
+        order = xp.take_along_axis(inside, xp.argsort(values, axis=1), axis=1)[fits]
+    return order, _starts(n, levels)
 
 
 def entries(xp: Any, tree: Tree, group: int) -> Any:
@@ -101,16 +99,22 @@ def entries(xp: Any, tree: Tree, group: int) -> Any:
 
 def _scaled(xp: Any, points: Any) -> tuple[Any, float, float]:
     n, d = points.shape
-    centre = points.mean(axis=0)
-    most = float(abs(points - centre).max())
+    centre, low, high = points.mean(axis=0), points.min(axis=0), points.max(axis=0)
+    most = float(xp.maximum(high - centre, centre - low).max())
     scale = float(2.0 ** -np.ceil(np.log2(most))) if most > 1e-100 else 1.0
+    falling = xp.argsort(-points.var(axis=0))
+    moved = points[:, falling]
+    moved -= centre[falling]
+    moved *= scale
     out = xp.zeros((n, max(HEAD, -(-d // STEP) * STEP)), dtype=xp.float32)
-    out[:, :d] = ((points - centre) * scale)[:, xp.argsort(-points.var(axis=0))].astype(xp.float32)
-    return out, scale, 8.0 * d * 2.0**-52 * scale * float(abs(points).max())
+    out[:, :d] = moved
+    return out, scale, 8.0 * d * 2.0**-52 * scale * float(xp.maximum(high, -low).max())
 
 
 def _starts(n: int, level: int) -> np.ndarray:
-    return (np.arange((1 << level) + 1, dtype=np.int64) * n) >> level
+    """Places that cut n points into 2**level parts of whole strips."""
+    strips = -(-n // LANES)
+    return np.minimum((np.arange((1 << level) + 1, dtype=np.int64) * strips >> level) * LANES, n)
 
 
 def _places(xp: Any, starts: np.ndarray) -> Any:
