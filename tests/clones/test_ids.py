@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from sclineage.clones import ids as ids_
+from sclineage.clones.chains import identify
 from sclineage.clones.ids import chain_hash
-from sclineage.clones.normalise import chain_table
+from sclineage.clones.normalise import chain_table, core
 from sclineage.clones.patient import patient_clones
 from sclineage.simulate.repertoire import simulate_repertoire
 
@@ -86,3 +89,14 @@ def test_one_stray_sister_does_not_rename_a_large_clone():
     before = run(["b1 a1"] * 30 + background(20))
     after = run(["b1 a1"] * 30 + background(20) + ["b1 a2:9"])
     assert (after.cells["clone_id"][:30] == before.cells["clone_id"][0]).all()
+
+
+@pytest.mark.parametrize("n", [6, 110, 111, 128, 240, 500])
+def test_compiled_hash_is_the_library_s(n):
+    """Messages that end within, at and behind a block of 128 bytes."""
+    j = "TGC" + "ACGTTGCA" * (n // 8 + 1)
+    rows = pd.DataFrame({"cell": range(9), "locus": "TRB", "junction": [j[:n + k] for k in range(9)],
+                         "v_call": "TRBV6-5", "j_call": "TRBJ2-7"})
+    _, chains = identify(chain_table(rows))
+    spelled = [chain_hash(core(x), "TRBV6-5", "TRBJ2-7") for x in chains.column("junction")]
+    assert ids_._spelled(ids_.chain_heads(chains)).tolist() == spelled

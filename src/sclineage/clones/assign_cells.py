@@ -14,9 +14,11 @@ CLONE_WEIGHT = 50.0  # cells of one clone count at most this much in the capture
 def own_keys(obs, nuclei, owner, party, clone):  # type: ignore[no-untyped-def]
     """Key of the clone of its own that a party of each cell is; anchor -1 without an anchor."""
     anchor, partner = np.empty(clone.size, np.int32), np.empty(clone.size, np.int32)
+    ptr, chain, locus, anchors, canonical, owned = (obs.ptr, obs.chain, obs.locus, nuclei.anchor, nuclei.canonical,
+                                                    nuclei.owned)
     for i in range(clone.size):
-        anchor[i], partner[i] = _own_key(obs.chain, obs.locus, obs.ptr[i], obs.ptr[i + 1], owner, party, clone[i],
-                                         nuclei.anchor, nuclei.canonical, nuclei.owned)
+        anchor[i], partner[i] = _own_key(chain, locus, ptr[i], ptr[i + 1], owner, party, clone[i], anchors, canonical,
+                                         owned)
     return anchor, partner
 
 
@@ -36,17 +38,17 @@ def _own_key(chain, locus, lo, hi, owner, party, clone, anchors, canonical, owne
 @njit(cache=True)
 def next_keys(obs, nuclei, post, clone, anchor, partner, mine):  # type: ignore[no-untyped-def]
     """Set keys and own chains for the next round: single cells whose likeliest explanation is likelier than not."""
-    ptr, kind, first, p, owner = obs.ptr, post.kind, post.first, post.p, post.owner
+    ptr, chain, locus, kind, first, p, owner = (obs.ptr, obs.chain, obs.locus, post.kind, post.first, post.p,
+                                                post.owner)
+    anchors, partners, canonical, owned = nuclei.anchor, nuclei.partner, nuclei.canonical, nuclei.owned
     for i in range(clone.size):
         anchor[i], partner[i] = -1, -1
-        if p[i] < 0.5:
-            mine[ptr[i]:ptr[i + 1]] = False
-            continue
-        if kind[i] == SINGLE:
-            anchor[i], partner[i] = nuclei.anchor[first[i]], nuclei.partner[first[i]]
-        elif kind[i] == NEW:
-            anchor[i], partner[i] = _own_key(obs.chain, obs.locus, ptr[i], ptr[i + 1], owner, 1, clone[i],
-                                             nuclei.anchor, nuclei.canonical, nuclei.owned)
+        sure = p[i] >= 0.5
+        if sure and kind[i] == SINGLE:
+            anchor[i], partner[i] = anchors[first[i]], partners[first[i]]
+        elif sure and kind[i] == NEW:
+            anchor[i], partner[i] = _own_key(chain, locus, ptr[i], ptr[i + 1], owner, 1, clone[i], anchors,
+                                             canonical, owned)
         for e in range(ptr[i], ptr[i + 1]):
             mine[e] = owner[e] > 0 and anchor[i] >= 0
 

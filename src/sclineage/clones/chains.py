@@ -16,7 +16,6 @@ from . import chains_cells as cells_
 from .flat import Words, renumbered
 from .genes import compatible, is_open
 from .letters import Letters, cores, letters, matches
-from .normalise import core
 from .sorting import by_key
 
 MOST_N = 6  # nucleotides; a junction with more wildcards than this says too little to be matched
@@ -36,14 +35,11 @@ class ChainList:
         The junctions without their anchor codons.
     kind
         Integer per chain: number of its (locus, V, J), in their order.
-    bare
-        bool per chain: its `junction` is its core, because N stood in the anchor codons of every spelling.
     """
 
     columns: dict[str, Words]
     core: Letters
     kind: np.ndarray
-    bare: np.ndarray
 
     def __len__(self) -> int:
         return int(self.kind.size)
@@ -57,13 +53,8 @@ class ChainList:
         column = self.columns[name]
         return np.array([numbers.get(text, -1) for text in column.texts], np.int8)[column.codes]
 
-    def spelled(self, rows: np.ndarray) -> list[bytes]:
-        """Cores of the chains `rows`, spelled from their junctions."""
-        texts, bare = self.columns["junction"].take(rows), self.bare[rows].tolist()
-        return [(text if whole else core(text)).encode() for text, whole in zip(texts, bare, strict=True)]
-
     def without_letters(self) -> ChainList:
-        """The same, but for `core`: the letters of all junctions are a copy that only their comparison needs."""
+        """The same, but for `core`: the letters are a copy that only comparing and hashing them needs."""
         return replace(self, core=letters([]))
 
 
@@ -208,13 +199,11 @@ def _described(table: pd.DataFrame, chain: np.ndarray, junction: Words, spelled:
     if without.size:
         texts = np.append(texts, np.array([text.decode() for text in keys.letters.take(without).texts()], object))
         longest[without] = junction.texts.size + np.arange(without.size)
-    bare = np.zeros(n, bool)
-    bare[without] = True
     columns = {"locus": keys.locus, "v_gene": keys.v_gene, "j_gene": keys.j_gene, "junction": Words(longest, texts)}
     for name in ("junction_aa", "c_gene"):
         words = words_of(table[name])
         columns[name] = Words(_leading(chain, junction, clear, words, n), words.texts)
-    return ChainList(columns, keys.letters, keys.kind, bare)
+    return ChainList(columns, keys.letters, keys.kind)
 
 
 def _leading(chain: np.ndarray, junction: Words, clear: np.ndarray, value: Words, n_chains: int,

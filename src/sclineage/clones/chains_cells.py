@@ -26,14 +26,16 @@ def distinct(rows, start, locus, v, j, n_v, n_j):  # type: ignore[no-untyped-def
                 if place == m or found[place] != this:
                     if m == found.size:
                         found = np.concatenate((found, found))
-                    found[place + 1:m + 1] = found[place:m].copy()
+                    for k in range(m, place, -1):
+                        found[k] = found[k - 1]
                     found[place] = this
                     m += 1
             if write:
                 for at in range(start[r], start[r + 1]):
                     row = rows[at]
                     key[row] = n + _place(found, m, (np.int64(locus[row]) * n_v + v[row]) * n_j + j[row])
-                core[n:n + m], kind[n:n + m] = r, found[:m]
+                for k in range(m):
+                    core[n + k], kind[n + k] = r, found[k]
             n += m
         if not write:
             core, kind = np.empty(n, np.int32), np.empty(n, np.int64)

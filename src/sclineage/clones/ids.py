@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from hashlib import blake2b
+from itertools import repeat
 
 import numpy as np
 import pandas as pd
 
 from .chains import ChainList
+from .ids_cells import heads as heads_
 
 LENGTH = 12  # base32 letters, 60 bits: 1e6 clones collide with probability 4e-7
 MAIN_SHARE = 0.75  # of an anchor's cells: the clone that holds them needs no partner in its id
 DIGEST = 20  # bytes
-_AT_ONCE = 1 << 16  # chains that are spelled at a time
+_AT_ONCE = 1 << 14  # chains that are spelled at a time
 _LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz234567", np.uint8)
 
 
@@ -28,31 +29,40 @@ def chain_hash(core: str, v_gene: str, j_gene: str) -> str:
     v_gene, j_gene
         IMGT genes without allele.
     """
-    return str(_hashes([f"{core}|{v_gene}|{j_gene}".encode()])[0])
+    digest = blake2b(f"{core}|{v_gene}|{j_gene}".encode(), digest_size=DIGEST).digest()
+    return str(_spelled(np.frombuffer(digest[:8], ">u8").astype(np.uint64))[0])
 
 
-def _hashes(spelled: Iterable[bytes]) -> np.ndarray:
-    """First letters of the base32 of the BLAKE2b of every text; object."""
-    digests = np.frombuffer(b"".join([blake2b(text, digest_size=DIGEST).digest() for text in spelled]), np.uint8)
-    head = np.ascontiguousarray(digests.reshape(-1, DIGEST)[:, :8]).view(">u8").astype(np.uint64)
-    letters = _LETTERS[(head >> np.arange(59, 59 - 5 * LENGTH, -5, dtype=np.uint64)) & np.uint64(31)]
-    return letters.view(f"S{LENGTH}").astype(f"U{LENGTH}").astype(object).ravel()
+def chain_heads(chains: ChainList) -> np.ndarray:
+    """What `chain_hash` spells of every chain, as a number: the first 8 bytes of its digest; uint64 (C)."""
+    kinds, kind, example = _numbered(chains.kind)
+    texts = [f"|{v}|{j}".encode() for v, j in
+             zip(*(chains.columns[g].take(example) for g in ("v_gene", "j_gene")), strict=True)]
+    ptr = np.zeros(kinds + 1, np.int64)
+    np.cumsum([len(text) for text in texts], out=ptr[1:])
+    return np.asarray(heads_(*chains.core, kind, np.frombuffer(b"".join(texts) + b" ", np.uint8), ptr))
 
 
-def chain_hashes(chains: ChainList, rows: np.ndarray) -> np.ndarray:
-    """`chain_hash` of the chains `rows`; object."""
-    out = np.empty(rows.size, dtype=object)
-    kinds, example = np.unique(chains.kind[rows], return_index=True)
-    genes = [f"|{v}|{j}".encode() for v, j in
-             zip(*(chains.columns[g].take(rows[example]) for g in ("v_gene", "j_gene")), strict=True)]
-    for low in range(0, rows.size, _AT_ONCE):
-        some = rows[low:low + _AT_ONCE]
-        kind = np.searchsorted(kinds, chains.kind[some]).tolist()
-        out[low:low + _AT_ONCE] = _hashes([core + genes[k] for core, k in zip(chains.spelled(some), kind, strict=True)])
+def _numbered(kind: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+    """How many kinds occur, the number of every row's among them (int32), and a row of each."""
+    code, distinct = pd.factorize(kind)
+    example = np.zeros(distinct.size, np.int64)
+    example[code] = np.arange(kind.size)
+    return distinct.size, code.astype(np.int32), example
+
+
+def _spelled(head: np.ndarray, prefix: str = "") -> np.ndarray:
+    """Letters of the heads behind a prefix; object."""
+    out = np.empty(head.size, dtype=object)
+    for low in range(0, head.size, _AT_ONCE):
+        some = head[low:low + _AT_ONCE, None]
+        letters = _LETTERS[(some >> np.arange(59, 59 - 5 * LENGTH, -5, dtype=np.uint64)) & np.uint64(31)]
+        words = letters.view(f"S{LENGTH}").astype(f"U{LENGTH}").ravel()
+        out[low:low + _AT_ONCE] = np.char.add(prefix, words).astype(object) if prefix else words.astype(object)
     return out
 
 
-def clone_ids(patient: str, clones: pd.DataFrame, chains: ChainList) -> tuple[np.ndarray, pd.DataFrame]:
+def clone_ids(patient: str, clones: pd.DataFrame, heads: np.ndarray) -> tuple[np.ndarray, pd.DataFrame]:
     """Ids of a patient's clones and the aliases under which a smaller or larger data set may know them.
 
     Parameters
@@ -61,8 +71,8 @@ def clone_ids(patient: str, clones: pd.DataFrame, chains: ChainList) -> tuple[np
         Patient id: clones of different patients never share an id.
     clones
         `assign.Assignment.clones`.
-    chains
-        The chain list.
+    heads
+        `chain_heads` of the chain list.
 
     Returns
     -------
@@ -79,15 +89,15 @@ def clone_ids(patient: str, clones: pd.DataFrame, chains: ChainList) -> tuple[np
     suffixed = np.flatnonzero((split_by >= 0) | (alike(anchor) & ~main & (partner >= 0)))
     dual = two >= 0
     dual[suffixed] = False
-    ids = _prefixed(f"{patient}:", chain_hashes(chains, anchor))
+    ids = _spelled(heads[anchor], f"{patient}:")
     plain, plain_of_dual = ids[suffixed], ids[dual]
-    ids[suffixed] = [f"{p}-{h}" for p, h in zip(plain, chain_hashes(chains, partner[suffixed]), strict=True)]
-    rows = [(f"{patient}:{h}", i, "second_anchor") for h, i in
-            zip(chain_hashes(chains, second[second >= 0]), ids[second >= 0], strict=True)]
-    rows += [(p, i, "split") for p, i in zip(plain, ids[suffixed], strict=True)]
+    ids[suffixed] = [f"{p}-{h}" for p, h in zip(plain, _spelled(heads[partner[suffixed]]), strict=True)]
+    has = second >= 0
+    rows = list(zip(_spelled(heads[second[has]], f"{patient}:"), ids[has], repeat("second_anchor")))
+    rows += zip(plain, ids[suffixed], repeat("split"))
     for mates in (one, two):
         rows += [(f"{p}-{h}", i, "dual_partner") for p, h, i in
-                 zip(plain_of_dual, chain_hashes(chains, mates[dual]), ids[dual], strict=True)]
+                 zip(plain_of_dual, _spelled(heads[mates[dual]]), ids[dual], strict=True)]
     return ids, _aliases(rows, ids)
 
 
@@ -97,12 +107,6 @@ def alike(values: np.ndarray) -> np.ndarray:
     return np.append(same, False) | np.append(False, same) if values.size else np.zeros(0, bool)
 
 
-def _prefixed(prefix: str, texts: np.ndarray) -> np.ndarray:
-    for row, text in enumerate(texts):  # in place, so that two lists of them never stand together
-        texts[row] = prefix + text
-    return texts
-
-
 def _aliases(rows: list[tuple[str, str, str]], ids: np.ndarray) -> pd.DataFrame:
     asked = {row[0] for row in rows}
     taken = set(filter(asked.__contains__, ids))
@@ -110,12 +114,11 @@ def _aliases(rows: list[tuple[str, str, str]], ids: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["alias", "clone_id", "reason"], dtype=object)
 
 
-def child_aliases(patient: str, clones: pd.DataFrame, ids: np.ndarray, chains: ChainList,
+def child_aliases(patient: str, clones: pd.DataFrame, ids: np.ndarray, heads: np.ndarray,
                   collapsed: pd.DataFrame) -> pd.DataFrame:
     """Ids that a collapsed anchor would have had on its own."""
-    of = np.full(len(chains), -1, np.int32)
+    of = np.full(heads.size, -1, np.int32)
     of[clones["anchor"].to_numpy()] = np.arange(len(clones), dtype=np.int32)
     child, clone = collapsed["child"].to_numpy(np.int64), of[collapsed["parent"].to_numpy(np.int64)]
     child, clone = child[clone >= 0], clone[clone >= 0]
-    return _aliases([(f"{patient}:{h}", i, "sequencing_error") for h, i in
-                     zip(chain_hashes(chains, child), ids[clone], strict=True)], ids)
+    return _aliases(list(zip(_spelled(heads[child], f"{patient}:"), ids[clone], repeat("sequencing_error"))), ids)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from .assign import THRESHOLD, Assignment, assign
+from .assign import THRESHOLD, Fit, assign
 from .chains import ChainList, identify, words_of
 from .correct import correct
 from .flat import Words
-from .ids import alike, child_aliases, clone_ids
+from .ids import alike, chain_heads, child_aliases, clone_ids
 from .markers import clone_markers
 from .observed import Observed, observe
 from .observed_cells import per_sample
@@ -75,7 +75,7 @@ def patient_clones(table: pd.DataFrame, *, patient: str, sample: np.ndarray, n_s
     shown = kinds_shown(table["cell"].to_numpy(), loci, productive, sample.size)
     rows, chains = _rows(table, productive & np.isin(loci.texts, (ANCHOR, PARTNER))[loci.codes], sample)
     rows["chain"], collapsed = correct(rows, chains.core, chains.kind)
-    chains = chains.without_letters()
+    heads, chains = chain_heads(chains), chains.without_letters()
     obs, row = observe(rows, chains.coded("locus", {ANCHOR: 0, PARTNER: 1}), sample, group)
     del rows, loci
 
@@ -84,14 +84,14 @@ def patient_clones(table: pd.DataFrame, *, patient: str, sample: np.ndarray, n_s
 
     found = assign(obs, row, n_chains=len(chains), n_samples=n_samples, invariant=invariant(chains), other_cell=beside,
                    threshold=threshold)
-    rates = _rates(found, obs, n_samples)
-    del obs, row
-    ids, aliases = clone_ids(patient, found.clones, chains)
-    cells = _cell_columns(found, ids, kind_names(shown))
-    found = replace(found, cells=found.cells.iloc[:0])
-    aliases = pd.concat([aliases, child_aliases(patient, found.clones, ids, chains, collapsed)], ignore_index=True)
-    markers = clone_markers(table, cells["clone_id"].to_numpy(object) if productive.all() else _members(cells))
-    return PatientClones(cells, _receptors(patient, found, ids, chains), rates, aliases, _corrected(collapsed, chains),
+    rates, calls, clones = _rates(found.fit, obs, n_samples), found.cells, found.clones
+    del obs, row, found  # what the ids and tables need no more makes room for them
+    ids, aliases = clone_ids(patient, clones, heads)
+    cells = _cell_columns(calls, ids, kind_names(shown))
+    del calls
+    aliases = pd.concat([aliases, child_aliases(patient, clones, ids, heads, collapsed)], ignore_index=True)
+    markers = clone_markers(table.iloc[:0] if productive.all() else table, _members(cells))
+    return PatientClones(cells, _receptors(patient, clones, ids, chains), rates, aliases, _corrected(collapsed, chains),
                          markers)
 
 
@@ -107,7 +107,7 @@ def _rows(table: pd.DataFrame, use: np.ndarray, sample: np.ndarray) -> tuple[dic
 
 def _members(cells: pd.DataFrame) -> np.ndarray:
     """Clone of every cell that counts in one."""
-    return cells["clone_id"].where(cells["clone_status"] != "doublet", "").to_numpy(object)
+    return np.where(cells["clone_status"] == "doublet", "", cells["clone_id"])
 
 
 def invariant(chains: ChainList) -> np.ndarray:
@@ -123,47 +123,55 @@ def invariant(chains: ChainList) -> np.ndarray:
     return np.asarray((named(v, "TRAV1-2") & named(j, *_MAIT_J)) | (named(v, "TRAV10") & named(j, "TRAJ18")))
 
 
-def _cell_columns(found: Assignment, ids: np.ndarray, kinds: np.ndarray) -> pd.DataFrame:
-    names, cells = np.append(ids, ""), found.cells
+def _cell_columns(cells: pd.DataFrame, ids: np.ndarray, kinds: np.ndarray) -> pd.DataFrame:
+    names = np.append(ids, "")
     return pd.DataFrame({"clone_id": names[cells["clone"]], "clone_posterior": cells["posterior"].to_numpy(),
                          "clone_status": cells["status"].to_numpy(), "clone_id_2": names[cells["clone_2"]],
                          "has_trb": cells["has_anchor"].to_numpy(), "receptor_kind": kinds}, copy=False)
 
 
-def _receptors(patient: str, found: Assignment, ids: np.ndarray, chains: ChainList) -> pd.DataFrame:
-    clones = found.clones
-
+def _receptors(patient: str, clones: pd.DataFrame, ids: np.ndarray, chains: ChainList) -> pd.DataFrame:
     def text(column: str, rows: np.ndarray) -> np.ndarray:
         return chains.columns[column].take(rows)
 
-    anchor = clones["anchor"].to_numpy()
-    one, two = clones["partner_1"].to_numpy(), clones["partner_2"].to_numpy()
+    rows, n_cells, n_paired = _one_row_per_id(clones, ids)
+    anchor, one, two = (clones[name].to_numpy()[rows] for name in ("anchor", "partner_1", "partner_2"))
     mates = {column: text(column, one) for column in ("junction", "v_gene", "j_gene")}
     dual = np.flatnonzero(two >= 0)
     for column, texts in mates.items():
         texts[dual] = [";".join(filter(None, pair)) for pair in
                        zip(texts[dual], text(column, two[dual]), strict=True)]
-    frame = pd.DataFrame({
-        "patient": patient, "clone_id": ids, "trb_junction": text("junction", anchor),
-        "trb_junction_aa": text("junction_aa", anchor), "trb_v": text("v_gene", anchor),
-        "trb_j": text("j_gene", anchor), "tra_junction": mates["junction"], "tra_v": mates["v_gene"],
-        "tra_j": mates["j_gene"], "trb_c": text("c_gene", anchor), "n_cells": clones["n_cells"].to_numpy(),
-        "n_paired": clones["n_paired"].to_numpy()}, copy=False)
-    sisters = alike(anchor)
-    return frame if frame["clone_id"][sisters].is_unique else _one_row_per_id(frame)
+    return pd.DataFrame({
+        "patient": np.full(anchor.size, patient, dtype=object), "clone_id": ids[rows],
+        "trb_junction": text("junction", anchor), "trb_junction_aa": text("junction_aa", anchor),
+        "trb_v": text("v_gene", anchor), "trb_j": text("j_gene", anchor), "tra_junction": mates["junction"],
+        "tra_v": mates["v_gene"], "tra_j": mates["j_gene"], "trb_c": text("c_gene", anchor), "n_cells": n_cells,
+        "n_paired": n_paired}, copy=False)
 
 
-def _one_row_per_id(frame: pd.DataFrame) -> pd.DataFrame:
-    """Nuclei that turned out to be one clone (same anchor, same partner) share an id: one row, sizes added."""
-    sizes = frame.groupby("clone_id", sort=False)[["n_cells", "n_paired"]].sum()
-    first = frame.sort_values("n_cells", ascending=False, kind="stable").drop_duplicates("clone_id")
-    first = first.loc[first.index.sort_values()].set_index("clone_id", drop=False)
-    return first.assign(n_cells=sizes["n_cells"], n_paired=sizes["n_paired"]).reset_index(drop=True)
+def _one_row_per_id(clones: pd.DataFrame, ids: np.ndarray) -> tuple[np.ndarray | slice, np.ndarray, np.ndarray]:
+    """Rows of the clones to list, and their cells and paired cells.
+
+    Nuclei that turned out to be one clone (same anchor, same partner) share an id: their sizes add up, and the one with
+    most cells is listed.
+    """
+    n_cells, n_paired = (clones[name].to_numpy() for name in ("n_cells", "n_paired"))
+    sisters = np.flatnonzero(alike(clones["anchor"].to_numpy()))
+    twice = sisters[pd.Series(ids[sisters]).duplicated(keep=False).to_numpy()]
+    if twice.size == 0:
+        return slice(None), n_cells, n_paired
+    part = pd.DataFrame({"id": ids[twice], "n_cells": n_cells[twice], "n_paired": n_paired[twice]}, index=twice)
+    sizes = part.groupby("id")[["n_cells", "n_paired"]].sum()
+    first = part.sort_values("n_cells", ascending=False, kind="stable").drop_duplicates("id")
+    n_cells, n_paired, listed = n_cells.copy(), n_paired.copy(), np.ones(ids.size, bool)
+    n_cells[first.index], n_paired[first.index] = sizes.loc[first["id"]].to_numpy().T
+    listed[part.index.difference(first.index)] = False
+    return np.flatnonzero(listed), n_cells[listed], n_paired[listed]
 
 
-def _rates(found: Assignment, obs: Observed, n_samples: int) -> pd.DataFrame:
-    rates, capture = found.fit.rates, capture_by_sample(found.fit.rates, obs)
-    foreign, entries, *counted = per_sample(obs.ptr, obs.locus, obs.sample, obs.n_cells, found.fit.own, n_samples)
+def _rates(fit: Fit, obs: Observed, n_samples: int) -> pd.DataFrame:
+    rates, capture = fit.rates, capture_by_sample(fit.rates, obs)
+    foreign, entries, *counted = per_sample(obs.ptr, obs.locus, obs.sample, obs.n_cells, fit.own, n_samples)
     cells, with_trb, with_tra = (x.astype(np.int64) for x in counted)
     return pd.DataFrame({
         "sample": np.arange(n_samples), "capture_trb": capture[:, 0], "capture_tra": capture[:, 1],
