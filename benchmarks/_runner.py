@@ -3,11 +3,12 @@
     python -m benchmarks._runner [kernels.barcodes ...] [--repeats 5] [--device all|cpu|cuda] [--threads N] [--tiny]
 
 A benchmark is a module of this folder with ``cases(*, tiny) -> list[Case]``. For every case each contender first runs
-once and the outputs are compared; if they differ nothing is timed. Then the contenders take turns, each run in a
-process of its own: the first call there is the cold time (compilation or its cache included), the calls after it the
-warm times; the process's peak memory is its own. A JSON file and a Markdown table go to ``benchmarks/results`` with
-the machine and the versions. A CUDA contender without a device is listed as not measured, and a CUDA time without the
-name of the device that made it is refused. With ``--device cuda`` everything runs in one process on inputs made once
+once and the outputs are compared; if they differ nothing is timed (of one that takes minutes the first timed run is
+compared, and if it differs nothing is kept). Then the contenders take turns, each run in a process of its own: the
+first call there is the cold time (compilation or its cache included), the calls after it the warm times; the process's
+peak memory is its own. A JSON file and a Markdown table go to ``benchmarks/results`` with the machine and the
+versions. A CUDA contender without a device is listed as not measured, and a CUDA time without the name of the device
+that made it is refused. With ``--device cuda`` everything runs in one process on inputs made once
 (see `_device`); ``--shim``, with ``--tiny`` only, then puts g++ in the place of the device. ``--tiny`` shrinks inputs
 to show that everything runs; its times mean nothing and are not stored unless ``--out`` names a place.
 """
@@ -56,6 +57,8 @@ class Contender:
         Why it cannot run here, or None.
     warm
         Calls in a process after the first: few for one that takes long.
+    tried
+        Whether it runs once for its outputs alone; of one that takes minutes the first timed run is compared.
     bytes_per_unit
         Bytes of device memory that a unit takes on paper, 0 if not counted.
     """
@@ -66,6 +69,7 @@ class Contender:
     device: str = "cpu"
     missing: Callable[[], str | None] = lambda: None
     warm: int = WARM_CALLS
+    tried: bool = True
     bytes_per_unit: float = 0.0
 
 
@@ -135,9 +139,9 @@ def child(module: str, case_name: str, contender_name: str, *, tiny: bool, warm:
         result = contender.run(ready)
         device = _wait(contender.device)
         seconds.append(time.perf_counter() - start)
+    peak = _peak()
     if outputs:
         np.savez(outputs, **{k: np.asarray(v) for k, v in case.outputs(result).items()})
-    peak = _peak()
     print(json.dumps({"cold": seconds[0], "warm": seconds[1:], "peak_bytes": peak, "extra_bytes": peak - before,
                       "device": device}))
 
@@ -186,19 +190,30 @@ def _absent(contender: Contender, device: str) -> str | None:
     return contender.missing()
 
 
-def check_equal(module: str, case: Case, present: Sequence[Contender], *, tiny: bool, threads: int | None) -> None:
-    """Run every contender once and compare its outputs with the first one's."""
-    first: dict[str, np.ndarray] | None = None
-    with tempfile.TemporaryDirectory() as folder:
-        for contender in present:
+class Checked:
+    """Runs contenders in processes of their own; asked to check, it compares outputs with the first that it saw."""
+
+    def __init__(self, module: str, case: Case, *, tiny: bool, threads: int | None) -> None:
+        self.module, self.case, self.tiny, self.threads = module, case, tiny, threads
+        self.first: tuple[str, dict[str, np.ndarray]] | None = None
+
+    def run(self, contender: Contender, *, warm: int, check: bool) -> dict[str, Any]:
+        """Record of one run."""
+        with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "outputs.npz"
-            _spawn(module, case, contender, tiny=tiny, warm=0, threads=threads, outputs=path)
-            with np.load(path) as data:
-                got = {k: data[k] for k in data.files}
-            if first is None:
-                first = got
-            elif not (case.same or identical)(first, got):
-                raise UnequalError(f"{case.name}: {contender.name} differs from {present[0].name}")
+            record = _spawn(self.module, self.case, contender, tiny=self.tiny, warm=warm, threads=self.threads,
+                            outputs=path if check else None)
+            if check:
+                self._compare(contender, path)
+        return record
+
+    def _compare(self, contender: Contender, path: Path) -> None:
+        with np.load(path) as data:
+            got = {k: data[k] for k in data.files}
+        if self.first is None:
+            self.first = contender.name, got
+        elif not (self.case.same or identical)(self.first[1], got):
+            raise UnequalError(f"{self.case.name}: {contender.name} differs from {self.first[0]}")
 
 
 def identical(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> bool:
@@ -225,12 +240,15 @@ def measure(module: str, case: Case, *, repeats: int, device: str, tiny: bool, t
     absent = {c.name: reason for c in case.contenders if (reason := _absent(c, device))}
     present = [c for c in case.contenders if c.name not in absent]
     say(f"{module}: {case.name}: {', '.join(c.name for c in present) or 'nobody here'}")
-    check_equal(module, case, present, tiny=tiny, threads=threads)
+    processes = Checked(module, case, tiny=tiny, threads=threads)
+    for contender in present:
+        if contender.tried:
+            processes.run(contender, warm=0, check=True)
     runs: dict[str, list[dict[str, Any]]] = {c.name: [] for c in present}
-    for _ in range(repeats):
+    for turn in range(repeats):
         for contender in present:
             runs[contender.name].append(
-                _spawn(module, case, contender, tiny=tiny, warm=contender.warm, threads=threads))
+                processes.run(contender, warm=contender.warm, check=turn == 0 and not contender.tried))
     rows = [summary(c, case, runs[c.name]) for c in present]
     for row in rows:
         row["ratio_to_first"] = row["warm_s"] / rows[0]["warm_s"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,16 @@ def test_unequal_outputs_are_never_timed(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(_runner.UnequalError, match="peer differs from ours"):
         run(case(contender("ours", 1), contender("peer", 2)))
     assert timed == []
+
+
+def test_a_run_that_takes_minutes_is_made_once_and_still_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = spawned_here(monkeypatch)
+    long = [replace(contender("peer", value), tried=False) for value in (1, 2)]
+    rows = _runner.measure("x", case(contender("ours", 1), long[0]), repeats=1, device="all", tiny=True, threads=None,
+                           say=lambda _: None)["rows"]
+    assert [r["contender"] for r in rows] == ["ours", "peer"] and timed == ["ours"]  # the peer's only run is compared
+    with pytest.raises(_runner.UnequalError, match="peer differs from ours"):
+        run(case(contender("ours", 1), long[1]))
 
 
 def test_cuda_figures_need_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
