@@ -147,12 +147,8 @@ def nearest(points: Any, k: int, *, groups: Any = None,
     if n == 0:
         return np.empty((0, k), dtype=np.int32), np.empty((0, k))
     chosen = _backend.pick(device, kernel="knn")
-    xp: Any = _backend.cupy() if chosen == "cuda" else np
     with _backend.threads(None):
-        there = xp.ascontiguousarray((_backend.to_device(given) if chosen == "cuda" else given).astype(np.float64))
-        tree = knn_tree.build(xp, there, members)
-        find = _find_cuda if chosen == "cuda" else _find_cpu
-        parts = [_within(given, there, tree, g, min(k, rows.size), home == g, find) for g, rows in enumerate(members)]
+        parts = _parts(given, k, members, home, chosen)
     indices, squares = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
     if len(parts) > 1:
         order = np.lexsort((indices, squares), axis=-1)
@@ -169,6 +165,16 @@ def _members(groups: Any, n: int) -> tuple[list[np.ndarray], np.ndarray]:
         raise InputError("groups", f"found {given.dtype} of shape {given.shape}", f"give {n} whole numbers")
     home = np.unique(given, return_inverse=True)[1].reshape(-1)
     return [np.flatnonzero(home == g) for g in range(home.max(initial=-1) + 1)], home
+
+
+def _parts(given: np.ndarray, k: int, members: list[np.ndarray], home: np.ndarray,
+           chosen: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Neighbours in each group, as `_within`."""
+    xp: Any = _backend.cupy() if chosen == "cuda" else np
+    there = xp.ascontiguousarray((_backend.to_device(given) if chosen == "cuda" else given).astype(np.float64))
+    tree = knn_tree.build(xp, there, members)
+    find = _find_cuda if chosen == "cuda" else _find_cpu
+    return [_within(given, there, tree, g, min(k, rows.size), home == g, find) for g, rows in enumerate(members)]
 
 
 def _within(given: np.ndarray, there: Any, tree: Tree, group: int, k: int, home: np.ndarray,

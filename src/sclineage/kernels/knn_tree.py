@@ -63,8 +63,7 @@ def build(xp: Any, points: Any, groups: Sequence[np.ndarray]) -> Tree:
     spans = np.cumsum([0, *(part.size - 1 for _, part in parts)])
     moved = moved[order]
     members = moved[_places(xp, starts)]
-    half, head_half = ((0.5 * (part.astype(xp.float64) ** 2).sum(axis=1)).astype(xp.float32)
-                       for part in (moved, moved[:, :HEAD]))
+    half, head_half = (_half_norms(xp, moved[:, :most]) for most in (None, HEAD))
     return Tree(moved, half, head_half, order, xp.asarray(starts), spans, members.min(axis=1), members.max(axis=1),
                 scale, blur)
 
@@ -109,6 +108,14 @@ def _scaled(xp: Any, points: Any) -> tuple[Any, float, float]:
     out = xp.zeros((n, max(HEAD, -(-d // STEP) * STEP)), dtype=xp.float32)
     out[:, :d] = moved
     return out, scale, 8.0 * d * 2.0**-52 * scale * float(xp.maximum(high, -low).max())
+
+
+def _half_norms(xp: Any, points: Any) -> Any:
+    """Half squared norms, float32; a coordinate at a time, which takes no room."""
+    total = xp.zeros(len(points))
+    for j in range(points.shape[1]):
+        total += points[:, j].astype(xp.float64) ** 2
+    return (0.5 * total).astype(xp.float32)
 
 
 def _starts(n: int, level: int) -> np.ndarray:
