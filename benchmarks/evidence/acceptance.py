@@ -33,7 +33,8 @@ from sclineage.evidence.fit import Fitted
 from sclineage.simulate.expression import CAR
 from sclineage.simulate.library import Params, simulate_library
 
-from .acceptance_oracle import kept_fit, known_rates, without_power
+from .acceptance_oracle import kept_evidence, kept_fit, known_rates, without_power
+from .acceptance_rules import decomposition
 from .acceptance_scenarios import MANY_DOUBLETS, OUTSIDE, SCENARIOS, UNCONTROLLED
 from .acceptance_score import BARS, behind, clone_scores, misses, open_to_oracle, score_cells, summarise
 from .acceptance_table import markdown
@@ -47,9 +48,11 @@ Make = Callable[[np.random.Generator], Params]
 def _call(data: AnnData, seed: int) -> Scores:
     from sclineage.evidence.api import car_status
 
-    with without_power():
+    asked: list[pd.DataFrame] = []
+    with without_power(), kept_evidence(asked):
         car_status(data, car=CAR, sample_key="sample", selection_key="selection")
-    return clone_scores(data).assign(seed=seed), score_cells(data).assign(seed=seed)
+    clones = clone_scores(data).merge(asked[0], on="clone_id", how="left", validate="one_to_one")
+    return clones.assign(seed=seed), score_cells(data).assign(seed=seed)
 
 
 def run_patient(params: Params, seed: int) -> Patient:
@@ -106,7 +109,7 @@ def _row(scores: list[Scores], *, controlled: bool) -> dict[str, object]:
 
 
 KEPT = ("negative_at_100", "carrying_at_30", "wrong", "wrong_ge5", "width", "ece", "ece_unmixed", "clone_ece",
-        "indeterminate_by_size")
+        "clone_ece_design", "indeterminate_by_size")
 
 
 def row(name: str, make: Make, found: list[Patient], first_seed: int) -> dict[str, object]:
@@ -116,10 +119,11 @@ def row(name: str, make: Make, found: list[Patient], first_seed: int) -> dict[st
     best = _row([f[1] for f in found], controlled=controlled)
     oracle = {k: best[k] for k in KEPT} | {
         "open_by_size": open_to_oracle(pd.concat([f[1][0] for f in found], ignore_index=True))}
+    rules = decomposition(*(pd.concat([f[k][0] for f in found], ignore_index=True) for k in (0, 1)))
     return {"scenario": name, "what": (make.__doc__ or "").strip(), "patients": len(found), "first_seed": first_seed,
             "seconds": round(sum(f[2] for f in found), 1), **own, "outside": outside,
             "missed": misses(own, outside=outside, many_doublets=name in MANY_DOUBLETS), "oracle": oracle,
-            "behind": behind(own, oracle) if controlled else []}
+            "behind": behind(own, oracle) if controlled else [], "rules": rules if controlled else None}
 
 
 def machine() -> dict[str, object]:

@@ -12,13 +12,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 
-from sclineage.evidence import fit, grids, limits, prior, units
+from sclineage.evidence import controls, fit, grids, limits, prior, tables, units
 from sclineage.evidence.background import SIZE, Background
+from sclineage.evidence.car import Partition, Patient
 from sclineage.evidence.design import Cells, Design
 from sclineage.evidence.fit import Fitted, Options
 from sclineage.evidence.library import Library
+from sclineage.evidence.statements import Context, Statements
 from sclineage.simulate.library import Params
 
 SHARP = 0.05  # log-sd of a background whose rate is known
@@ -57,7 +60,8 @@ def _true_library(lib: Library, data: AnnData, params: Params) -> Library:
                         spread=0.0)
     return replace(lib, background=background, signal=expressed, size=model.size, doublets=doublets,
                    sm=_between(grids.SM, model.silenced), tau=_between(grids.TAU, params.tau),
-                   hypotheses=_true_shares(params), p_clear=1.0, alternative=None, other_hypotheses=None)
+                   hypotheses=_true_shares(params), law=_true_fractions(params), p_clear=1.0, alternative=None,
+                   other_hypotheses=None)
 
 
 def _true_expression(params: Params) -> np.ndarray:
@@ -75,32 +79,27 @@ def _true_expression(params: Params) -> np.ndarray:
     return np.log((1 - TINY) * weights / weights.sum() + TINY / grids.M.size)
 
 
-def _true_fractions(known: grids.Hypotheses, params: Params) -> grids.Hypotheses:
-    """Hypotheses with the simulator's range of carrying shares in mixed clones."""
+def _true_fractions(params: Params) -> np.ndarray:
+    """Law over `grids.F_MIDS` of the simulator's carrying shares in mixed clones."""
     low, high = params.mixed_range
     inside = np.clip(np.minimum(grids.F_EDGES[1:], high) - np.maximum(grids.F_EDGES[:-1], low), 1e-6, None)
-    joint = np.exp(known.log_w[2])[:, None] * known.f_given_w * inside
-    total = joint.sum(axis=1)
-    with np.errstate(divide="ignore"):
-        log_w = np.stack([*known.log_w[:2], np.log(total / total.sum())])
-    return grids.Hypotheses(log_w, joint / np.where(total > 0, total, 1.0)[:, None])
+    return inside / inside.sum()
 
 
 @contextmanager
 def _true_laws(params: Params) -> Iterator[None]:
-    """The simulator's laws in place of the engine's families; Bayes factors keep their wider expression."""
-    expression, hypotheses, law = grids.log_expression, grids.hypotheses, _true_expression(params)
+    """The simulator's law of expression in place of the engine's family; Bayes factors keep their wider one."""
+    expression, law = grids.log_expression, _true_expression(params)
 
     def known(spread: float, tail: float, *, least: float = 0.0) -> np.ndarray:
         usual = expression(spread, tail, least=least)
         return usual if least else np.broadcast_to(law, usual.shape)
 
     grids.log_expression = known
-    grids.hypotheses = lambda eta, silent: _true_fractions(hypotheses(eta, silent), params)
     try:
         yield
     finally:
-        grids.log_expression, grids.hypotheses = expression, hypotheses
+        grids.log_expression = expression
 
 
 @contextmanager
@@ -112,6 +111,36 @@ def without_power() -> Iterator[None]:
         yield
     finally:
         limits.power = original
+
+
+@contextmanager
+def kept_evidence(store: list[pd.DataFrame]) -> Iterator[None]:
+    """Keep what the rules of the verdicts are asked of, one row per clone, of the patients that are called inside."""
+    original = tables.clone_rows
+
+    def keep(patient: Patient, context: Context, parts: Partition, whole: Statements) -> tables.CloneRows:
+        store.append(_asked(patient, parts, whole))
+        return original(patient, context, parts, whole)
+
+    tables.clone_rows = keep
+    try:
+        yield
+    finally:
+        tables.clone_rows = original
+
+
+def _asked(patient: Patient, parts: Partition, said: Statements) -> pd.DataFrame:
+    """Posterior, Bayes factors and control of the cells of every clone that were not selected by the CAR."""
+    found = said.found
+    both = [one for one in (found.evidence, found.other) if one is not None]
+    strict = [np.where(said.strength == controls.SAME, one.excluded_at(controls.MULTIPLIER[controls.SAME]),
+                       one.excluded_at(controls.MULTIPLIER[controls.PAIRED])) for one in both]
+    frame = pd.DataFrame({
+        "clone_id": np.array(patient.clones, object)[parts.clone], "p_none": found.posterior.state[:, 0],
+        "p_all": found.posterior.state[:, 1], "bf": said.log10_bf, "strict": np.max(strict, axis=0),
+        "bf_clonal": np.max([one.log10_clonal for one in both], axis=0), "strength": said.strength,
+        "clear": found.p_clear})
+    return frame[parts.kind == 0]
 
 
 @contextmanager

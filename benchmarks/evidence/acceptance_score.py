@@ -83,6 +83,16 @@ def calibration_error(p: np.ndarray, truth: np.ndarray, bins: int = 10) -> float
     return float(np.sum(gaps))
 
 
+def chance_error(p: np.ndarray, group: np.ndarray, draws: int = 50) -> float:
+    """Mean calibration error of labels drawn from the posteriors themselves: what chance alone leaves.
+
+    Members of a group share their draw, as the cells of a clone share its content.
+    """
+    at = np.unique(group, return_inverse=True)[1]
+    drawn = np.random.default_rng(0).random((draws, int(at.max(initial=0)) + 1))
+    return float(np.mean([calibration_error(p, u[at] < p) for u in drawn]))
+
+
 # --- rival rules -----------------------------------------------------------------------------------------------------
 def mixture_posterior(count: np.ndarray) -> np.ndarray:
     """Probability to carry by a mixture of two Poisson distributions fitted to a library's counts (EM)."""
@@ -138,12 +148,30 @@ def rival_summary(clones: pd.DataFrame, cells: pd.DataFrame) -> dict[str, dict[s
     return out
 
 
-def clone_calibration(clones: pd.DataFrame) -> float | None:
-    """Expected calibration error of the posterior that a clone holds carrying members, over the sampled ones."""
+def clone_calibration(clones: pd.DataFrame) -> dict[str, float | None]:
+    """Expected calibration error of the posterior that a clone holds carrying members.
+
+    Over the sampled members and over the designed share (a mixed clone may have none in the sample), and what chance
+    alone leaves.
+    """
     known = clones[clones["car_p_negative"].notna()]
     if known.empty:
-        return None
-    return calibration_error(1 - known["car_p_negative"].to_numpy(float), (known["truth"] != "absent").to_numpy())
+        return dict.fromkeys(("clone_ece", "clone_ece_design", "clone_ece_chance"))
+    p = 1 - known["car_p_negative"].to_numpy(float)
+    return {"clone_ece": calibration_error(p, (known["truth"] != "absent").to_numpy()),
+            "clone_ece_design": calibration_error(p, (known["truth_design"] != "absent").to_numpy()),
+            "clone_ece_chance": chance_error(p, np.arange(p.size))}
+
+
+def cell_calibration(cells: pd.DataFrame) -> dict[str, float | None]:
+    """Expected calibration error of the cells: all, those of mixed clones and the others, and what chance leaves."""
+    parts = {"ece": cells, "ece_unmixed": cells[~cells["mixed"]], "ece_mixed": cells[cells["mixed"]]}
+    out: dict[str, float | None] = {}
+    for name, part in parts.items():
+        p, clone = part["p"].to_numpy(), pd.factorize(part["seed"].astype(str) + part["clone_id"])[0]
+        out[name] = calibration_error(p, part["truth"].to_numpy()) if p.size else None
+        out[name + "_chance"] = chance_error(p, clone) if p.size else None
+    return out
 
 
 def _naive(clones: pd.DataFrame, limit: float) -> pd.Series:
@@ -173,12 +201,8 @@ def summarise(clones: pd.DataFrame, cells: pd.DataFrame, *, controlled: bool) ->
         "negative_at_100": _share(negative[free]) if controlled else None, "n_at_100": int(free.sum()),
         "carrying_at_30": _share(carrying[full]), "n_at_30": int(full.sum()),
         "fdr": _share(~scored["truth"][called]), "sensitivity": _share(called[scored["truth"]]),
-        "ece": calibration_error(scored["p"].to_numpy(), scored["truth"].to_numpy()), "cells": len(cells),
-        "ece_unmixed": calibration_error(*(scored.loc[~scored["mixed"], c].to_numpy() for c in ("p", "truth")))
-        if (~scored["mixed"]).any() else None,
-        "ece_mixed": calibration_error(*(scored.loc[scored["mixed"], c].to_numpy() for c in ("p", "truth")))
-        if scored["mixed"].any() else None,
-        "clone_ece": clone_calibration(clones), "rivals": rival_summary(clones, cells),
+        **cell_calibration(scored), "cells": len(cells), **clone_calibration(clones),
+        "rivals": rival_summary(clones, cells),
         "cells_without_p": int(len(cells) - len(scored)), "coverage": _share(inside),
         "width": float((f["car_fraction_high"] - f["car_fraction_low"]).mean()) if len(f) else float("nan"),
         "n_interval": len(f), "negatives_le3": int((negative & (clones["n"] <= 3)).sum()),
@@ -214,11 +238,16 @@ def open_to_oracle(clones: pd.DataFrame) -> dict[str, float | None]:
     clones
         `clone_scores` of patients whose fit was replaced by the truth.
     """
-    wrong = clones[["car_p_negative", "car_p_positive"]].to_numpy(float).min(axis=1)
-    order = np.argsort(wrong, kind="stable")
-    decided = np.zeros(wrong.size, bool)
-    decided[order] = np.cumsum(wrong[order]) <= WRONG_POOLED * np.arange(1, wrong.size + 1)
+    decided = surest(clones[["car_p_negative", "car_p_positive"]].to_numpy(float).min(axis=1))
     return {k: _share(~decided[clones["n"].between(*v)]) for k, v in SIZES.items()}
+
+
+def surest(wrong: np.ndarray) -> np.ndarray:
+    """Decisions least likely to be wrong (float64, probabilities), as many as keep their mean at `WRONG_POOLED`."""
+    order = np.argsort(wrong, kind="stable")
+    out = np.zeros(wrong.size, bool)
+    out[order] = np.cumsum(wrong[order]) <= WRONG_POOLED * np.arange(1, wrong.size + 1)
+    return out
 
 
 def behind(row: dict[str, object], oracle: dict[str, object]) -> list[str]:

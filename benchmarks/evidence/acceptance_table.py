@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .acceptance_rules import RULES_NOTE, rules_table
 from .acceptance_score import BARS, RIVALS, WRONG_POOLED
 
 
@@ -36,13 +37,14 @@ def oracle_table(rows: list[dict]) -> list[str]:
     head = ["scenario", "interval width: ours / oracle (ratio)", "indeterminate % 1 / 2-4 / 5-20 / 21-99 / 100+: ours",
             "oracle, same rules", "likelihood ratio", "CAR-free 100 negative %: ours / oracle",
             "CAR+ 30 carrying %: ours / oracle", "wrong %: ours / oracle", "cell ECE: ours / oracle",
-            "cell ECE without mixed clones: ours / oracle", "clone ECE: ours / oracle", "behind"]
+            "cell ECE without mixed clones: ours / oracle", "clone ECE: ours / oracle",
+            "clone ECE of the designed share: ours / oracle", "behind"]
     lines = ["## Beside an oracle that knows the parameters", "", ORACLE, "", "| " + " | ".join(head) + " |",
              "|" + " --- |" * len(head)]
     for r in rows:
         best = r["oracle"]
         pairs = [f"{_percent(r[k])} / {_percent(best[k])}" for k in ("negative_at_100", "carrying_at_30", "wrong")]
-        eces = [f"{_ece(r[k])} / {_ece(best[k])}" for k in ("ece", "ece_unmixed", "clone_ece")]
+        eces = [f"{_ece(r[k])} / {_ece(best[k])}" for k in ("ece", "ece_unmixed", "clone_ece", "clone_ece_design")]
         lines.append("| " + " | ".join([
             r["scenario"], f"{r['width']:.3f} / {best['width']:.3f} ({r['width'] / best['width']:.2f})",
             _sizes(r["indeterminate_by_size"]), _sizes(best["indeterminate_by_size"]), _sizes(best["open_by_size"]),
@@ -77,8 +79,17 @@ def markdown(record: dict) -> str:
             f"{_percent(r['naive_fdr'])} ({_percent(r['naive_sensitivity'])})",
             "; ".join(r["missed"]) or "none"]) + " |")
     lines += ["", pooled(record["rows"]), "", NOTES, "", *oracle_table(record["rows"]), *rivals(record["rows"])]
-    lines += ["", *(f"- `{r['scenario']}`: {r['what']}" for r in record["rows"])]
+    lines += [*_rules(record["rows"]), "", *(f"- `{r['scenario']}`: {r['what']}" for r in record["rows"])]
     return "\n".join(lines) + "\n"
+
+
+def _rules(rows: list[dict]) -> list[str]:
+    """The section on what each rule costs and buys."""
+    known = [r for r in rows if r.get("rules")]
+    parts = {"at the measured rates": [r["rules"] for r in known if not r["outside"]],
+             "outside of them": [r["rules"] for r in known if r["outside"]]}
+    return ["## What each rule costs and what it buys", "", RULES_NOTE, "",
+            *(line for title, part in parts.items() if part for line in rules_table(title, part))]
 
 
 def pooled(rows: list[dict]) -> str:
@@ -90,20 +101,27 @@ def pooled(rows: list[dict]) -> str:
 
 def rivals(rows: list[dict]) -> list[str]:
     """The second table: calibration, and five usual rules on the same counts."""
-    head = ["scenario", "cell ECE without mixed clones", "cell ECE in mixed clones", "clone ECE",
+    head = ["scenario", "cell ECE (chance)", "cell ECE without mixed clones (chance)",
+            "cell ECE in mixed clones (chance)", "clone ECE (chance)",
             "ours: wrong % >= 5 (cell FDR %, sens %)",
             *(f"{RIVAL_NAMES[name]}: wrong % >= 5 (cell FDR %, sens %)" for name in RIVALS)]
     lines = ["## Calibration, and usual rules on the same counts", "",
              "The rules always decide; wrong clones are of all clones of five cells or more, theirs and ours alike. "
-             "A clone carries by the first three rules when one cell does, by the others when a tenth of it does.", "",
+             "A clone carries by the first three rules when one cell does, by the others when a tenth of it does. "
+             "Chance is the calibration error of labels drawn from the stated posteriors themselves, the cells of a "
+             "clone together: no method that states them can expect less with this many clones.", "",
              "| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for r in rows:
         rules = [r["rivals"][name] for name in RIVALS]
         ours = {"wrong_ge5": r["wrong_of_all_ge5"], "fdr": r["fdr"], "sensitivity": r["sensitivity"]}
-        lines.append("| " + " | ".join([r["scenario"], *(_ece(r[k]) for k in ("ece_unmixed", "ece_mixed", "clone_ece")),
+        eces = [f"{_ece(r[k])} ({_ece(r[k + '_chance'])})" for k in CALIBRATED]
+        lines.append("| " + " | ".join([r["scenario"], *eces,
                                         *(f"{_percent(v['wrong_ge5'])} ({_percent(v['fdr'])}, "
                                           f"{_percent(v['sensitivity'])})" for v in (ours, *rules))]) + " |")
     return [*lines, ""]
+
+
+CALIBRATED = ("ece", "ece_unmixed", "ece_mixed", "clone_ece")
 
 
 def _ece(value: object) -> str:

@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.evidence import acceptance, acceptance_oracle
+from benchmarks.evidence import acceptance, acceptance_oracle, acceptance_rules
 from benchmarks.evidence.acceptance_scenarios import SCENARIOS, UNCONTROLLED
 from benchmarks.evidence.acceptance_score import (
     behind,
     calibration_error,
+    chance_error,
+    clone_calibration,
     is_wrong,
     misses,
     mixture_posterior,
@@ -116,7 +118,7 @@ def test_patients_are_kept_and_not_run_again(tmp_path, monkeypatch) -> None:
 def test_oracle_knows_the_laws() -> None:
     params = SCENARIOS["half_mixed"](np.random.default_rng(1))
     usual = grids.hypotheses(0.02, 0.03)
-    known = acceptance_oracle._true_fractions(usual, params)
+    known = grids.with_law(usual, acceptance_oracle._true_fractions(params))
     share = np.exp(known.log_w[2]) @ known.f_given_w
     assert share[(grids.F_MIDS > 0.31) & (grids.F_MIDS < 0.79)].sum() > 0.94
     assert np.array_equal(known.log_w[:2], usual.log_w[:2])
@@ -124,3 +126,40 @@ def test_oracle_knows_the_laws() -> None:
         law = np.exp(acceptance_oracle._true_expression(SCENARIOS[name](np.random.default_rng(1))))
         assert law.sum() == pytest.approx(1)
         assert law @ grids.M == pytest.approx(1, abs=0.12)  # families have mean one
+
+
+def test_chance_leaves_an_error_that_falls_with_the_number_of_clones() -> None:
+    p = np.tile([0.1, 0.3, 0.6], 400)
+    few, many = chance_error(p[:60], np.arange(60)), chance_error(p, np.arange(p.size))
+    assert 0.01 < many < few < 0.12
+    assert chance_error(p, np.arange(p.size) // 120) > 2 * many  # cells of a clone share its content
+
+
+def test_calibration_is_of_sampled_members_and_of_the_design() -> None:
+    clones = pd.DataFrame({"car_p_negative": [0.0, 0.0, 1.0], "truth": ["clonal", "absent", "absent"],
+                           "truth_design": ["clonal", "mixed", "absent"]})
+    found = clone_calibration(clones)
+    assert found["clone_ece"] == pytest.approx(1 / 3)
+    assert found["clone_ece_design"] == found["clone_ece_chance"] == 0
+
+
+CLONES = pd.DataFrame({
+    "n": [30, 30, 8, 1], "truth": ["clonal", "absent", "absent", "clonal"], "p_none": [0.0, 0.999, 0.9, 0.01],
+    "p_all": [0.99, 0.0005, 0.005, 0.99], "bf": [9.0, -3.0, -2.0, 1.5], "bf_clonal": [9.0, -4.0, -1.5, 1.5],
+    "strict": [9.0, -2.0, -0.5, 1.0], "strength": 2, "clear": 1.0}).assign(
+        car_p_negative=lambda c: c["p_none"], car_p_positive=lambda c: c["p_all"])
+
+
+def test_rules_are_added_one_after_another() -> None:
+    assert acceptance_rules.decide(CLONES, ()).tolist() == [1, -1, -1, 1]
+    assert acceptance_rules.decide(CLONES, ["small clones surer to carry"]).tolist() == [1, -1, -1, 0]
+    assert acceptance_rules.decide(CLONES, acceptance_rules.RULES).tolist() == [1, -1, 0, 0]
+    lines = acceptance_rules.decomposition(CLONES, CLONES)
+    assert [row["rules"] for row in lines].count("all but weak expression excluded") == 1
+    assert set(lines[2]["open"].values()) == {0} and lines[2]["decided"] == 4
+    flipped = CLONES.assign(truth=["absent", "clonal", "mixed", "mixed"])
+    assert acceptance_rules.line("", flipped, np.array([1, -1, -1, -1]))["falsely_free"] == 1
+    assert acceptance_rules.line("", flipped, np.array([1, -1, 1, 1]))["falsely_carrying"] == 1
+    table = acceptance_rules.rules_table("measured", [lines, lines])
+    assert len(table) == len(lines) + 3
+    assert table[4] == "| fixed thresholds of the posteriors | 0 / - / 0 / 0 / - | 8 | 0 | 0 | 0.00 |"

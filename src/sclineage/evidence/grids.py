@@ -17,10 +17,12 @@ from scipy.special import betaincinv, gammaincinv
 
 M = 2.0 ** np.linspace(-4, 2, 13)  # expression of a clone relative to its library
 W = np.concatenate([[0.0], np.geomspace(1e-4, 0.1, 15), np.linspace(0.1, 1.0, 25)[1:]])
-SM = np.array([0.03, 0.07, 0.15, 0.3])  # mean silent share of carrying cells
+SM = np.array([0.01, 0.03, 0.07, 0.15, 0.3])  # mean silent share of carrying cells
 TAU = np.array([0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.1])  # log-sd of expression between clones
 F_EDGES = np.linspace(0.02, 1.0, 50)
 F_MIDS = (F_EDGES[1:] + F_EDGES[:-1]) / 2
+UNIFORM = np.full(F_MIDS.size, 1 / F_MIDS.size)  # law of the carrying share of mixed clones before any clone was seen
+BANDS = np.stack([(low < F_MIDS) & (high > F_MIDS) for low, high in ((0, 0.3), (0.3, 0.7), (0.7, 1))]) * UNIFORM
 DEFAULT_TAU = 0.5
 REFERENCE_SM = 0.2  # Bayes factors pay for more silencing than sorted controls show
 TAIL, REFERENCE_TAIL = 0.05, 0.15  # share of the expression prior that is flat over the grid
@@ -116,7 +118,14 @@ def hypotheses(eta: float, silent: float) -> Hypotheses:
     return Hypotheses(np.stack([null_weights(eta), _log(weights1), _log(weights2)]), share)
 
 
-def log_expression(spread: float, tail: float, *, least: float = 0.0) -> np.ndarray:
+def with_law(known: Hypotheses, law: np.ndarray) -> Hypotheses:
+    """The same with another law of the carrying share of mixed clones, float64 (len(F_MIDS),), summing to one."""
+    joint = np.exp(known.log_w[2])[:, None] * known.f_given_w * law
+    total = joint.sum(axis=1)
+    return Hypotheses(np.stack([*known.log_w[:2], _log(total)]), joint / np.where(total > 0, total, 1.0)[:, None])
+
+
+def log_expression(spread: float, tail: float, *, least: float = 0.0, shift: float = 0.0) -> np.ndarray:
     """Log weights on `M` for every spread between clones: log-normal with mean one, and a flat share `tail`.
 
     A library's theta is the mean of its carrying clones, so that the median one lies tau^2 / 2 below it.
@@ -127,11 +136,13 @@ def log_expression(spread: float, tail: float, *, least: float = 0.0) -> np.ndar
         Log-sd of theta itself, which widens the law.
     least
         Least width.
+    shift
+        Log of the mean.
 
     Returns
     -------
     float64 (tau, m).
     """
     width = np.maximum(np.hypot(TAU, spread), least)[:, None]
-    weights = np.exp(-0.5 * ((np.log(M) + 0.5 * TAU[:, None] ** 2) / width) ** 2)
+    weights = np.exp(-0.5 * ((np.log(M) + 0.5 * TAU[:, None] ** 2 - shift) / width) ** 2)
     return np.log((1 - tail) * weights / weights.sum(axis=1, keepdims=True) + tail / M.size)

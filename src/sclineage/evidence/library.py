@@ -16,11 +16,12 @@ from .background import Background
 from .keys import Histogram, Keys, make_keys
 from .signal import Signal, ThetaPrior
 
-DEFAULT_SM, DEFAULT_TAU = np.array([0.0, 1.0, 0.0, 0.0]), np.array([0.0, 0, 0, 1.0, 0, 0, 0])
+DEFAULT_SM, DEFAULT_TAU = np.array([0.0, 0.0, 1.0, 0.0, 0.0]), np.array([0.0, 0, 0, 1.0, 0, 0, 0])
 MIN_CLONES = 20  # clones of five cells or more, below which the spread of expression is not fitted
 MAX_CLONES = 400
 SILENT = 0.05  # mean of the exponential prior of the silent share: sorted libraries show none, .05 costs them 4 nats
 SIZES = np.array([1.5, 2.5, 4.0, 6.5, 10.0])  # NB sizes within a clone
+SHIFTS = np.linspace(-0.6, 0.6, 13)  # of log theta, around the mean of the cells that seem to carry
 ETA_FACTORS = 2.0 ** np.arange(-2, 5)
 ETA_SD = 1.0  # log-sd of the doublet share around its expectation
 
@@ -77,6 +78,8 @@ class Library:
         Share of cells with a carrying partner.
     hypotheses
         float64 (5, 3): share of H0, H1, H2 per stratum.
+    law
+        float64 (f,): law of the carrying share of mixed clones over `grids.F_MIDS`.
     carrying
         Expected share of carrying cells.
     free
@@ -105,6 +108,7 @@ class Library:
     tau: np.ndarray
     doublets: units.Doublets
     hypotheses: np.ndarray
+    law: np.ndarray
     carrying: float = 0.0
     free: tuple[float, float] = (0.0, 0.0)
     misassigned: tuple[float, float] | None = None
@@ -116,7 +120,8 @@ class Library:
     @property
     def weights(self) -> units.Weights:
         """Weights of the hypotheses in this library."""
-        return units.weights(doublets=self.doublets, sm=self.sm, tau=self.tau, spread=self.signal.spread)
+        return units.weights(doublets=self.doublets, sm=self.sm, tau=self.tau, spread=self.signal.spread,
+                             law=self.law)
 
     def loglik(self, *, background: Background | None = None, bins: np.ndarray | None = None,
                counts: np.ndarray | None = None) -> np.ndarray:
@@ -138,7 +143,8 @@ def start(name: str, depth: np.ndarray, count: np.ndarray, clone: np.ndarray, ba
     keys = make_keys(depth, count)
     guess = signal.first_guess(keys.histogram(), background, theta_prior)
     return Library(name, keys, make_rows(keys, clone), background, guess, guess.size, theta_prior, DEFAULT_SM,
-                   DEFAULT_TAU, units.Doublets.known(background.eta), np.tile(prior.BASE, (len(prior.STRATA), 1)))
+                   DEFAULT_TAU, units.Doublets.known(background.eta), np.tile(prior.BASE, (len(prior.STRATA), 1)),
+                   grids.UNIFORM)
 
 
 def row_evidence(library: Library, *, background: Background | None = None,
@@ -199,8 +205,7 @@ def doublet_share(library: Library, *, device: Device | None = "cpu") -> Library
     etas = np.clip(library.background.eta * ETA_FACTORS, 1e-4, grids.ETA_CAP)
     logs = -0.5 * (np.log(ETA_FACTORS) / ETA_SD) ** 2
     if large.size:
-        parts = [units.weights(doublets=units.Doublets.known(float(e)), sm=library.sm, tau=library.tau,
-                               spread=library.signal.spread) for e in etas]
+        parts = [replace(library, doublets=units.Doublets.known(float(e))).weights for e in etas]
         found = kernel.evidence(rows.sets.take(large), library.table(device=device), device=device,
                                 log_w=np.concatenate([part.log_w[:3] for part in parts])[None],
                                 log_g=grids.log_background_weights()[None])
@@ -214,35 +219,69 @@ def doublet_share(library: Library, *, device: Device | None = "cpu") -> Library
 
 
 def spread_of_expression(library: Library, *, device: Device | None = "cpu") -> Library:
-    """Silent share and spread between clones by type-II maximum likelihood, averaged over their grid."""
+    """Silent share, spread between clones and theta by type-II maximum likelihood, averaged over their grid.
+
+    Single cells are asked as well: they say little of a spread, but theta is theirs too. A theta that the cells say
+    too little of stays where it is.
+    """
     rows, large = library.rows, _large(library.rows)
     if large.size < MIN_CLONES:
         return library
-    parts = [grids.hypotheses(float(np.clip(library.background.eta, 1e-4, grids.ETA_CAP)), float(v)) for v in grids.SM]
+    large = np.concatenate([large, np.flatnonzero(rows.strata == 1)])
+    eta = float(np.clip(library.background.eta, 1e-4, grids.ETA_CAP))
+    parts = [grids.with_law(grids.hypotheses(eta, float(v)), library.law) for v in grids.SM]
     log_w = np.concatenate([parts[0].log_w[:1], *[part.log_w[1:] for part in parts]])[None]
     found = kernel.evidence(rows.sets.take(large), library.table(device=device), log_w=log_w, device=device,
                             log_g=grids.log_background_weights()[None])
-    by_m = grids.log_expression(library.signal.spread, grids.TAIL)
-    logs = np.stack([_profile(found[:, [0, 2 * s + 1, 2 * s + 2]], by_m, rows.strata[large], library.hypotheses)
-                     for s in range(grids.SM.size)])
-    logs -= (grids.SM / SILENT)[:, None] + 0.5 * (np.log(grids.TAU / 0.5) / 0.7)[None, :] ** 2
-    both = np.exp(logs - logsumexp(logs))
-    return replace(library, sm=both.sum(axis=1), tau=both.sum(axis=0))
+    told = library.signal.spread < signal.MIN_INFORMATION**-0.5
+    shifts, spread = (SHIFTS, 0.0) if told else (np.zeros(1), library.signal.spread)
+    by_m = np.concatenate([grids.log_expression(spread, grids.TAIL, shift=float(shift)) for shift in shifts])
+    logs = np.stack([_profile(found[:, [0, 2 * s + 1, 2 * s + 2]], by_m, rows.strata[large], rows.weights[large],
+                              library.hypotheses) for s in range(grids.SM.size)])
+    logs = logs.reshape(grids.SM.size, shifts.size, grids.TAU.size)
+    known = library.theta_prior
+    theta = 0.5 * ((np.log(library.signal.theta / known.theta) + shifts) / known.sd) ** 2
+    logs -= (grids.SM / SILENT)[:, None, None] + theta[:, None] + 0.5 * (np.log(grids.TAU / 0.5) / 0.7) ** 2
+    all_ = np.exp(logs - logsumexp(logs))
+    found_theta = _moved(library.signal, shifts, all_.sum(axis=(0, 2))) if told else library.signal
+    return replace(library, sm=all_.sum(axis=(1, 2)), tau=all_.sum(axis=(0, 1)), signal=found_theta)
 
 
-def _profile(found: np.ndarray, by_m: np.ndarray, strata: np.ndarray, hypotheses: np.ndarray) -> np.ndarray:
-    """Log evidence of the clones at every spread for one silent share, with the hypotheses' shares it implies.
+def _moved(known: Signal, shifts: np.ndarray, shares: np.ndarray) -> Signal:
+    """Signal with theta moved by the mean of log shifts that have these posterior shares."""
+    mean = float(shares @ shifts)
+    return replace(known, theta=known.theta * float(np.exp(mean)),
+                   spread=float(np.sqrt(shares @ (shifts - mean) ** 2)))
+
+
+def _profile(found: np.ndarray, by_m: np.ndarray, strata: np.ndarray, weights: np.ndarray,
+             hypotheses: np.ndarray) -> np.ndarray:
+    """Log evidence of the clones under every law of expression for one silent share, with the hypotheses' shares then.
 
     More silence makes mixed clones look like clonal ones, so that their share must be free to follow.
     """
     carrying = logsumexp(found[:, 1:, :-1] + by_m[:, None, None, :], axis=-1)
     three = np.concatenate([np.broadcast_to(found[:, :1, -1], (len(by_m), len(found), 1)), carrying], axis=-1)
-    ones = np.ones(len(found))
 
     def evidence(shares: np.ndarray) -> np.ndarray:
-        return np.array([prior.log_evidence(one, shares[strata], ones) for one in three])
+        return np.array([prior.log_evidence(one, shares[strata], weights) for one in three])
 
-    return evidence(prior.fit(three[int(np.argmax(evidence(hypotheses)))], strata, ones))
+    return evidence(prior.fit(three[int(np.argmax(evidence(hypotheses)))], strata, weights))
+
+
+def law_of_shares(library: Library, *, device: Device | None = "cpu") -> Library:
+    """Law of the carrying share of mixed clones: weights of `grids.BANDS` by EM over the large clones."""
+    rows, large = library.rows, _large(library.rows)
+    if large.size < MIN_CLONES:
+        return library
+    parts = [replace(library, law=band / band.sum()).weights for band in grids.BANDS]
+    log_w = np.stack([*parts[0].log_w[:2], *[part.log_w[2] for part in parts]])[None]
+    found = kernel.evidence(rows.sets.take(large), library.table(device=device), log_w=log_w, device=device,
+                            log_g=grids.log_background_weights()[None])
+    carrying = logsumexp(found[:, 1:, :-1] + parts[0].log_m, axis=-1)
+    bands = prior.fit_bands(np.column_stack([found[:, 0, -1], carrying]), library.hypotheses[rows.strata[large]],
+                            grids.BANDS.sum(axis=1))
+    return replace(library, law=(bands / grids.BANDS.sum(axis=1)) @ grids.BANDS)
 
 
 def size_within_clones(library: Library, *, device: Device | None = "cpu") -> Library:

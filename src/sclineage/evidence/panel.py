@@ -138,7 +138,8 @@ def _weights_of(panel: Panel, members: tuple[int, ...]) -> Weights:
                               np.concatenate([s * lib.doublets.share for s, lib in zip(share, libs, strict=True)]))
     return units.weights(doublets=doublets, sm=share @ np.stack([lib.sm for lib in libs]),
                          tau=share @ np.stack([lib.tau for lib in libs]),
-                         spread=float(np.sqrt(share @ [lib.signal.spread**2 for lib in libs])))
+                         spread=float(np.sqrt(share @ [lib.signal.spread**2 for lib in libs])),
+                         law=share @ np.stack([lib.law for lib in libs]))
 
 
 def _priors(panel: Panel, code: np.ndarray, n_units: int, strata: np.ndarray, *, other: bool = False) -> np.ndarray:

@@ -8,7 +8,8 @@ from scipy.special import logsumexp
 STRATA = ("no clone", "1", "2-4", "5-20", ">20")
 FLOOR = np.array([0.02, 0.02, 0.05])
 BASE = np.array([0.5, 0.4, 0.1])
-BASE_WEIGHT, GLOBAL_WEIGHT = 5.0, 20.0
+BASE_WEIGHT, GLOBAL_WEIGHT = 5.0, 10.0
+BAND_WEIGHT = 5.0  # clones' worth of the uniform law in that of the carrying share of mixed clones
 MIXED_WEIGHT = 5.0  # clones' worth of `BASE` in the mixed share of carrying clones
 
 
@@ -50,7 +51,7 @@ def fit(evidence: np.ndarray, strata: np.ndarray, weights: np.ndarray, *, floor:
 
     Returns
     -------
-    float64 (5, 3), rows summing to one, shrunk to the library's mean with a weight of 20 clones, floored.
+    float64 (5, 3), rows summing to one, shrunk to the library's mean with a weight of `GLOBAL_WEIGHT` clones, floored.
     """
     prior = _floored(np.tile(BASE, (len(STRATA), 1)), floor)
     sizes = np.bincount(strata, weights, len(STRATA))
@@ -75,6 +76,33 @@ def _mean(counts: np.ndarray, base_weight: float) -> np.ndarray:
     carrying = 1 - clones[0] / clones.sum()
     mixed = several[2] / (several[1] + several[2])
     return np.array([1 - carrying, carrying * (1 - mixed), carrying * mixed])
+
+
+def fit_bands(evidence: np.ndarray, shares: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Weights of the bands of the carrying share among mixed clones, by EM.
+
+    Parameters
+    ----------
+    evidence
+        float64 (clones, 2 + bands): log evidence of H0, of H1, and of H2 in each band.
+    shares
+        float64 (clones, 3): share of H0, H1 and H2 where the clone belongs.
+    base
+        float64 (bands,): weights under the uniform law, which count for `BAND_WEIGHT` clones.
+
+    Returns
+    -------
+    float64 (bands,), summing to one.
+    """
+    bands = base
+    for _ in range(500):
+        both = np.column_stack([shares[:, :2], shares[:, 2:] * bands])
+        counts = responsibilities(evidence, both)[:, 2:].sum(axis=0) + BAND_WEIGHT * base
+        new = counts / counts.sum()
+        if np.abs(new - bands).max() < 1e-4:
+            return new
+        bands = new
+    return bands
 
 
 def log_evidence(evidence: np.ndarray, prior: np.ndarray, weights: np.ndarray) -> float:

@@ -69,7 +69,8 @@ class Doublets(NamedTuple):
         return cls(np.array([min(max(eta, 1e-4), grids.ETA_CAP)]), np.ones(1))
 
 
-def weights(*, doublets: Doublets, sm: np.ndarray, tau: np.ndarray, spread: float) -> Weights:
+def weights(*, doublets: Doublets, sm: np.ndarray, tau: np.ndarray, spread: float,
+            law: np.ndarray = grids.UNIFORM) -> Weights:
     """Weights of the hypotheses.
 
     Parameters
@@ -80,9 +81,11 @@ def weights(*, doublets: Doublets, sm: np.ndarray, tau: np.ndarray, spread: floa
         Posterior weights over `grids.SM` and `grids.TAU`.
     spread
         Log-sd of theta that is left open; widens the expression prior.
+    law
+        Law of the carrying share of mixed clones over `grids.F_MIDS`; Bayes factors keep the uniform one.
     """
     eta = doublets.centre
-    parts = [grids.hypotheses(eta, float(value)) for value in grids.SM]
+    parts = [grids.with_law(grids.hypotheses(eta, float(value)), law) for value in grids.SM]
     reference = grids.hypotheses(eta, grids.REFERENCE_SM)
     second = np.stack([np.exp(part.log_w[2]) * share for part, share in zip(parts, sm, strict=True)])
     total = second.sum(axis=0)

@@ -1,0 +1,57 @@
+"""What a library's own clones say of expression and of mixed clones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sclineage.evidence import grids, library
+from sclineage.evidence.background import unmeasured
+from sclineage.evidence.signal import ThetaPrior
+
+THETA, DEPTH, CELLS = 5e-4, 4000.0, 12
+
+
+def simulated(share):
+    """A library of clones of twelve cells whose share of carrying members is given."""
+    rng = np.random.default_rng(3)
+    strength = np.exp(0.4 * rng.standard_normal(share.size) - 0.08)
+    clone = np.repeat(np.arange(share.size), CELLS)
+    depth = DEPTH * np.exp(0.3 * rng.standard_normal(clone.size))
+    carries = rng.random(clone.size) < share[clone]
+    count = rng.poisson(carries * THETA * depth * strength[clone] * rng.gamma(4, 0.25, clone.size) + 1e-7 * depth)
+    background = unmeasured(1e-4, eta=0.005, empties=None)
+    return library.start("s", depth, count, clone, background, ThetaPrior())
+
+
+def fitted(lib):
+    for _ in range(2):
+        lib, carrying = library.expectation(lib)
+        lib = library.law_of_shares(library.spread_of_expression(library.maximisation(lib, carrying)))
+    return lib
+
+
+@pytest.fixture(scope="module")
+def minor():
+    rng = np.random.default_rng(5)
+    return fitted(simulated(np.concatenate([np.zeros(40), np.ones(40), rng.uniform(0.05, 0.3, 60)])))
+
+
+def test_expression_is_found_whatever_it_was_started_with(minor):
+    for factor in (0.7, 1.4):
+        moved = replace(minor, signal=replace(minor.signal, theta=minor.signal.theta * factor, spread=0.1))
+        back = library.spread_of_expression(moved).signal
+        assert back.theta == pytest.approx(minor.signal.theta, rel=0.06)
+        assert 0.03 < back.spread < 0.15
+    assert minor.signal.theta == pytest.approx(THETA, rel=0.15)
+
+
+def test_law_of_mixed_shares_is_that_of_the_clones(minor):
+    low = grids.F_MIDS < 0.3
+    assert grids.UNIFORM[low].sum() < 0.3 and minor.law[low].sum() > 0.6
+    middle = fitted(simulated(np.concatenate([np.zeros(40), np.ones(40), np.full(60, 0.5)])))
+    assert middle.law[(grids.F_MIDS > 0.3) & (grids.F_MIDS < 0.7)].sum() > 0.6
+    none = fitted(simulated(np.repeat([0.0, 1.0], 40)))
+    assert none.law == pytest.approx(grids.UNIFORM, abs=0.012)
