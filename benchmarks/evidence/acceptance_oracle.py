@@ -138,7 +138,7 @@ def _asked(patient: Patient, parts: Partition, said: Statements) -> pd.DataFrame
     frame = pd.DataFrame({
         "clone_id": np.array(patient.clones, object)[parts.clone], "p_none": found.posterior.state[:, 0],
         "p_all": found.posterior.state[:, 1], "bf": said.log10_bf, "strict": np.max(strict, axis=0),
-        "bf_clonal": np.max([one.log10_clonal for one in both], axis=0), "strength": said.strength,
+        "bf_clonal": np.max([one.log10_clonal for one in both], axis=0), "control": said.strength,
         "clear": found.p_clear})
     return frame[parts.kind == 0]
 

@@ -29,7 +29,7 @@ RULES: dict[str, tuple[Rule | None, Rule | None]] = {
     "weak expression excluded": (None, lambda c: (c["strict"] <= -verdict.DECADES).to_numpy()),
     "four cells": (None, lambda c: (c["n"] >= verdict.MIN_NEGATIVE_CELLS).to_numpy()),
     "control and background": (lambda c: (c["clear"] >= CLEAR).to_numpy(),
-                               lambda c: (c["strength"] > controls.NONE).to_numpy())}
+                               lambda c: (c["control"] > controls.NONE).to_numpy())}
 
 
 def decide(clones: pd.DataFrame, rules: Iterable[str]) -> np.ndarray:
