@@ -5,9 +5,15 @@
 
 Receptors are simulated (`sclineage.simulate.repertoire`, the rates of an ordinary library). Side by side, clocks start
 with the AnnData in hand: scirpy's four calls (`index_chains`, `chain_qc`, `ir_dist`, `define_clonotypes`) against one
-of ours. Posterior mode: from the chain table of one patient to clones, ids and tables; memory: the peak above what the
-process held before the call, less the output, per chain. First calls: a fresh process, from the call to its result,
-with the compiled code in Numba's cache and with an empty cache; imports are listed apart.
+of ours. Posterior mode: from the chain table of one patient (which `chain_table` makes of the records; its seconds are
+listed apart) to clones, ids and tables. First calls: a fresh process, from the call to its result, with the compiled
+code in Numba's cache and with an empty cache; imports are listed apart.
+
+Bytes per receptor beside input and output: a receptor is a chain, a row of the chain table. What the process held
+(resident memory) before the call, input included, is subtracted from its peak during the call, and so is the output:
+the columns of the tables that the call returns (8 bytes for each text, number of cells and posterior, 1 for a truth
+value) and, each once, the texts that the call made (ids, aliases, joined alpha chains); texts of the input that a
+table points to are not counted again. Compiled code is loaded before, by a call on 300 cells.
 """
 
 from __future__ import annotations
@@ -24,6 +30,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -99,19 +106,22 @@ def cases(*, tiny: bool) -> list[Case]:
 
 
 # --- posterior mode ---------------------------------------------------------------------------------------------------
-def _arguments(n: int) -> tuple[tuple[pd.DataFrame], dict[str, Any]]:
-    found = _repertoire(n)
+def _of(found: Repertoire) -> tuple[tuple[pd.DataFrame], dict[str, Any]]:
     return (chain_table(found.records),), {"patient": "P", "sample": found.truth["sample"].to_numpy(), "n_samples": 1}
 
 
 def small() -> tuple[tuple[pd.DataFrame], dict[str, Any]]:
     """Arguments of `patient_clones` for a first call."""
-    return _arguments(100)
+    return _of(_repertoire(100))
 
 
-def _bytes(result: Any) -> int:
-    tables = (result.cells, result.receptors, result.rates, result.aliases, result.corrected)
-    return int(sum(table.memory_usage(deep=False).sum() for table in tables))
+def _bytes(result: Any, table: pd.DataFrame) -> tuple[int, int]:
+    """Bytes of the columns of a result, and of the texts in them that are not those of the chain table."""
+    frames = [getattr(result, field.name) for field in fields(result)]
+    given = {id(text) for name in table.select_dtypes("category") for text in table[name].cat.categories}
+    made = {id(text): sys.getsizeof(text) for frame in frames for name in frame.select_dtypes("object")
+            for text in frame[name] if id(text) not in given}
+    return int(sum(frame.memory_usage(deep=False).sum() for frame in frames)), sum(made.values())
 
 
 def _give_back() -> None:
@@ -122,19 +132,25 @@ def _give_back() -> None:
 
 def size_of_one(n: int) -> dict[str, float]:
     """Seconds and memory of the posterior mode, once; the code is loaded before anything is measured."""
-    args, named = _arguments(300)
+    args, named = _of(_repertoire(300))
     patient_clones(*args, **named)
-    args, named = _arguments(n)
+    found = _repertoire(n)
     _repertoire.cache_clear()
+    start = time.perf_counter()
+    args, named = _of(found)
+    reading = time.perf_counter() - start
+    del found
     _give_back()
     Path("/proc/self/clear_refs").write_text("5")
-    before, start = _held("VmRSS"), time.perf_counter()
+    before, start, cpu = _held("VmRSS"), time.perf_counter(), time.process_time()
     result = patient_clones(*args, **named)
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak, chains = _held("VmHWM"), len(args[0])
-    return {"n": n, "droplets": named["sample"].size, "chains": chains, "seconds": seconds,
-            "clones": len(result.receptors), "peak_bytes": peak,
-            "bytes_per_chain": (peak - before - _bytes(result)) / chains}
+    columns, texts = _bytes(result, args[0])
+    return {"n": n, "droplets": named["sample"].size, "chains": chains, "seconds": seconds, "cpu_seconds": cpu,
+            "table_seconds": reading, "clones": len(result.receptors), "peak_bytes": peak, "before_bytes": before,
+            "output_columns_bytes": columns, "output_texts_bytes": texts,
+            "bytes_per_chain": (peak - before - columns - texts) / chains}
 
 
 def _in_own_process(n: int) -> dict[str, float]:
@@ -153,13 +169,15 @@ def first_calls(*, tiny: bool) -> list[dict[str, Any]]:
     """Seconds of the first call in a fresh process, with a full and (unless tiny) with an empty cache."""
     rows = []
     for name, setup in FIRST_CALLS.items():
-        code = (f"import json, time; t = time.perf_counter(); {setup}; u = time.perf_counter(); call(); "
-                "print(json.dumps([u - t, time.perf_counter() - u]))")
+        code = (f"import json, time; t = time.perf_counter(); {setup}; u, c = time.perf_counter(), "
+                "time.process_time(); call(); "
+                "print(json.dumps([u - t, time.perf_counter() - u, time.process_time() - c]))")
         _python(["-c", code], os.environ)
-        imports, cached = _python(["-c", code], os.environ)
+        imports, cached, cpu = _python(["-c", code], os.environ)
         with tempfile.TemporaryDirectory() as folder:
             empty = None if tiny else _python(["-c", code], os.environ | {"NUMBA_CACHE_DIR": folder})[1]
-        rows.append({"call": name, "imports_and_inputs_s": imports, "cached_s": cached, "empty_cache_s": empty})
+        rows.append({"call": name, "imports_and_inputs_s": imports, "cached_s": cached, "cached_cpu_s": cpu,
+                     "empty_cache_s": empty})
     return rows
 
 
@@ -170,13 +188,16 @@ def table(record: Mapping[str, Any]) -> str:
              "call in a process per row, code compiled and loaded before.", ""]
     lines += ["**Tiny inputs: the times mean nothing.**", ""] if record["tiny"] else []
     lines += ["## Posterior mode, one patient", "",
-              "| T cells | droplets | chains | clones | seconds | peak MB | bytes per chain beside input and output |",
-              "| --- | --- | --- | --- | --- | --- | --- |"]
+              "| T cells | droplets | chains | clones | seconds | CPU seconds | chain table before, s | peak MB | "
+              "output, bytes per chain | bytes per chain beside input and output |",
+              "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
     lines += [f"| {r['n']:,} | {r['droplets']:,} | {r['chains']:,} | {r['clones']:,} | {r['seconds']:.3g} | "
-              f"{r['peak_bytes'] / 1e6:.0f} | {r['bytes_per_chain']:.0f} |" for r in record["rows"]]
-    lines += ["", "## First call of a process", "", "| call | seconds, code in the cache | seconds, empty cache | "
-              "imports and inputs before |", "| --- | --- | --- | --- |"]
-    lines += [f"| {r['call']} | {r['cached_s']:.3g} | "
+              f"{r['cpu_seconds']:.3g} | {r['table_seconds']:.3g} | {r['peak_bytes'] / 1e6:.0f} | "
+              f"{(r['output_columns_bytes'] + r['output_texts_bytes']) / r['chains']:.0f} | "
+              f"{r['bytes_per_chain']:.0f} |" for r in record["rows"]]
+    lines += ["", "## First call of a process", "", "| call | seconds, code in the cache | CPU seconds | "
+              "seconds, empty cache | imports and inputs before |", "| --- | --- | --- | --- | --- |"]
+    lines += [f"| {r['call']} | {r['cached_s']:.3g} | {r['cached_cpu_s']:.3g} | "
               f"{'not measured' if r['empty_cache_s'] is None else format(r['empty_cache_s'], '.3g')} | "
               f"{r['imports_and_inputs_s']:.3g} |" for r in record["first_calls"]]
     return "\n".join([*lines, ""])

@@ -18,6 +18,7 @@ from .. import _schema
 from .._errors import InputError
 from ..kernels.components import components
 from .flat import Words, cells, flags, numbers, words
+from .ids import alike
 from .other import KINDS, kind_names
 
 ARMS = {"VJ": ("TRA", "TRG", "IGK", "IGL"), "VDJ": ("TRB", "TRD", "IGH")}
@@ -106,30 +107,39 @@ def _receptors(airr: Any) -> _Receptors:
     for arm, loci in enumerate(ARMS.values()):
         rows = np.flatnonzero(kept & np.append(np.isin(locus.texts, loci), False)[locus.codes])
         rows = rows[_order(airr, rows, cell, columns)]
-        rank = np.arange(rows.size) - np.searchsorted(cell[rows], cell[rows])
+        rank = _rank(cell[rows])
         many[cell[rows[rank > 1]]] = True
         for k in (0, 1):
             first[cell[rows[rank == k]], 2 * arm + k] = rows[rank == k]
-    long_enough = np.array([len(t) >= 6 for t in columns["junction"].texts] + [False], bool)
+    long_enough = np.append(np.fromiter(map(len, columns["junction"].texts), np.int64) >= 6, False)
     shown = flags(airr, "productive", missing=True) & long_enough[columns["junction"].codes]
     return _Receptors(columns, first, _types(first, many, locus), _kinds(locus, cell, shown, len(airr)))
 
 
 def _order(airr: Any, rows: np.ndarray, cell: np.ndarray, columns: dict[str, Words]) -> np.ndarray:
     """Order of chains by cell, falling expression, then falling junctions, as `scirpy.pp.index_chains` ranks them."""
+    out, several = np.arange(rows.size), np.flatnonzero(alike(cell[rows]))  # chains come cell by cell
+    rows = rows[several]
     keys = [cell[rows], *(-numbers(airr, name)[rows] for name in RANKED_BY)]
     order = np.lexsort(keys[::-1])
     ties = np.ones(max(0, rows.size - 1), bool)
     for key in keys:
         ties &= key[order[1:]] == key[order[:-1]]
-    if not ties.any():
-        return order
-    tied = order[np.append(ties, False) | np.append(False, ties)]
-    for name in ("junction", "junction_aa"):
-        rank = np.zeros(rows.size, np.int64)
-        rank[tied] = -np.unique(columns[name].take(rows[tied]).astype(str), return_inverse=True)[1]
-        keys.append(rank)
-    return np.lexsort(keys[::-1])
+    if ties.any():
+        tied = order[np.append(ties, False) | np.append(False, ties)]
+        for name in ("junction", "junction_aa"):
+            rank = np.zeros(rows.size, np.int64)
+            rank[tied] = -np.unique(columns[name].take(rows[tied]).astype(str), return_inverse=True)[1]
+            keys.append(rank)
+        order = np.lexsort(keys[::-1])
+    out[several] = several[order]
+    return out
+
+
+def _rank(group: np.ndarray) -> np.ndarray:
+    """Position of every row in its group; groups come one by one."""
+    starts = np.flatnonzero(np.diff(group, prepend=-1) != 0)
+    return np.arange(group.size) - np.repeat(starts, np.diff(np.append(starts, group.size)))
 
 
 def _types(first: np.ndarray, many: np.ndarray, locus: Words) -> np.ndarray:
@@ -155,7 +165,7 @@ def partition(junction: np.ndarray, first: np.ndarray, receptor_type: np.ndarray
     Parameters
     ----------
     junction
-        int64 per chain: its junction, -1 missing.
+        Integer per chain: its junction, -1 missing.
     first
         int64 (n, 4): chains VJ_1, VJ_2, VDJ_1, VDJ_2 of every cell, -1 none.
     receptor_type
@@ -167,7 +177,7 @@ def partition(junction: np.ndarray, first: np.ndarray, receptor_type: np.ndarray
     -------
     int64 (n,): numbered by the first cell, -1 without a receptor.
     """
-    chains = _at(junction, first)
+    chains = _at(junction, first).astype(np.int64)
     if ((chains[:, 0] < 0) & (chains[:, 1] >= 0) | (chains[:, 2] < 0) & (chains[:, 3] >= 0)).any():
         raise InputError("receptors", "a cell's second chain has a nucleotide junction but its first has none",
                          "drop the chains without a junction, or use mode='posterior'")
@@ -221,7 +231,9 @@ def _joined(columns: list[np.ndarray]) -> np.ndarray:
     has = np.zeros(n, bool)
     has[owners[kept]] = True
     out = np.full(n, -1, np.int64)
-    out[has] = np.unique(label[has], return_inverse=True)[1]
+    leads = np.zeros(n, bool)  # the label of a component is its first cell
+    leads[label[has]] = True
+    out[has] = (np.cumsum(leads) - 1)[label[has]]
     return out
 
 

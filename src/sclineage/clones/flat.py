@@ -11,6 +11,7 @@ import pandas as pd
 from numba import njit
 
 _BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+_FIRST = 1 << 12  # places of a table of strings at first
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -77,35 +78,58 @@ def renumbered(codes, number):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _number(content: np.ndarray, start: np.ndarray, end: np.ndarray, present: np.ndarray, table: np.ndarray,
-            codes: np.ndarray) -> np.ndarray:
-    """Number byte strings by first appearance; return the row in which each appeared. `table`: -1, a power of two."""
-    firsts, found, mask = np.empty(codes.size, dtype=np.int64), 0, table.size - 1
+def _number(content, start, end, present):  # type: ignore[no-untyped-def]
+    """Number byte strings by first appearance: int32 code of every row, -1 where absent, and the row of each number."""
+    codes, firsts, keys, found = (np.full(start.size, -1, np.int32), np.empty(_FIRST // 2, np.int32),
+                                  np.empty(_FIRST // 2, np.uint64), 0)
+    table = np.full(_FIRST, -1, np.int32)  # grows with what is found, so that few strings stay in the cache
     for row in range(codes.size):
-        codes[row] = -1
         if not present[row]:
             continue
-        key, length = _BASIS, end[row] - start[row]
+        key = _BASIS
         for at in range(start[row], end[row]):
             key = (key ^ np.uint64(content[at])) * _PRIME
-        place = np.int64((key * _SPREAD) >> np.uint64(32)) & mask
-        while codes[row] < 0:
+        place = np.int64((key * _SPREAD) >> np.uint64(32)) & (table.size - 1)
+        while table[place] >= 0:
             code = table[place]
-            if code < 0:
-                table[place] = codes[row] = found
-                firsts[found] = row
-                found += 1
-                continue
-            other = start[firsts[code]]
-            same = end[firsts[code]] - other == length
-            at = 0
-            while same and at < length:
-                same = content[other + at] == content[start[row] + at]
-                at += 1
-            if same:
+            if keys[code] == key and _equal(content, start[row], end[row], start[firsts[code]], end[firsts[code]]):
                 codes[row] = code
-            place = (place + 1) & mask
-    return firsts[:found]
+                break
+            place = (place + 1) & (table.size - 1)
+        if codes[row] >= 0:
+            continue
+        if found == firsts.size:
+            firsts, keys = np.concatenate((firsts, firsts)), np.concatenate((keys, keys))
+            table = _rehashed(keys, found, 4 * found)
+            place = np.int64((key * _SPREAD) >> np.uint64(32)) & (table.size - 1)
+            while table[place] >= 0:
+                place = (place + 1) & (table.size - 1)
+        table[place] = codes[row] = found
+        firsts[found], keys[found] = row, key
+        found += 1
+    return codes, firsts[:found]
+
+
+@njit(cache=True)
+def _rehashed(keys, n, size):  # type: ignore[no-untyped-def]
+    """Table of the first `n` keys."""
+    table = np.full(size, -1, np.int32)
+    for code in range(n):
+        place = np.int64((keys[code] * _SPREAD) >> np.uint64(32)) & (size - 1)
+        while table[place] >= 0:
+            place = (place + 1) & (size - 1)
+        table[place] = code
+    return table
+
+
+@njit(cache=True, forceinline=True)
+def _equal(content, a, a_end, b, b_end):  # type: ignore[no-untyped-def]
+    """Whether two byte strings are equal."""
+    same, at = a_end - a == b_end - b, 0
+    while same and a + at < a_end:
+        same = content[a + at] == content[b + at]
+        at += 1
+    return same
 
 
 def one_spelling(codes: np.ndarray, texts: Iterable[str]) -> Words:
@@ -126,18 +150,27 @@ def words(airr: Any, name: str) -> Words:
 
     n = int(ak.sum(ak.num(airr, axis=1))) if len(airr) else 0
     if n == 0 or name not in ak.fields(airr):
-        return Words(np.full(n, -1, np.int64), np.zeros(0, object))
+        return Words(np.full(n, -1, np.int32), np.zeros(0, object))
     found = _spans(_flat(airr, name).layout)
     if found is None:  # not strings alone
         column = pd.Series(ak.to_list(_flat(airr, name)), dtype=object)
         codes, texts = pd.factorize(column.where(column.isna(), column.astype(str)))
-        return Words(codes.astype(np.int64), np.asarray(texts, dtype=object))
+        return Words(codes.astype(np.int32), np.asarray(texts, dtype=object))
     content, start, end, present = found
-    table, codes = np.full(1 << int(2 * n).bit_length(), -1, np.int64), np.empty(n, np.int64)
-    firsts = _number(content, start, end, present, table, codes)
-    whole = content.tobytes()
-    spans = zip(start[firsts].tolist(), end[firsts].tolist(), strict=True)
-    return Words(codes, np.array([*(whole[a:b].decode() for a, b in spans), None], dtype=object)[:-1])
+    codes, firsts = _number(content, start, end, present)
+    return Words(codes, _texts(content, start[firsts], end[firsts]))
+
+
+def _texts(content: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Strings from their bytes; where all are ASCII they are decoded at once."""
+    whole, out = content.tobytes(), np.empty(start.size, dtype=object)
+    spans = zip(start.tolist(), end.tolist(), strict=True)
+    if whole.isascii():
+        text = whole.decode("ascii")
+        out[:] = [text[a:b] for a, b in spans]
+    else:
+        out[:] = [whole[a:b].decode() for a, b in spans]
+    return out
 
 
 def _spans(layout: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
