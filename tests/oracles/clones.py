@@ -70,13 +70,13 @@ class Cell:
     def chance(self, e: int, party) -> float:
         """P(a clone has the chain of entry e | it is not known to)."""
         chain = self.chain[e]
-        owned = self.k.owned[chain] - self.counted[e]
-        out = float(self.k.chance[chain])
+        by_chance, sister, seen, owned = map(float, self.k.of_chain[chain])
+        owned -= self.counted[e]
+        out = by_chance
         assert out >= CHANCE[self.locus[e]]
         if owned <= 0:
-            out += STRAY * (self.k.seen[chain] - 1) / max(self.k.total, 1) / self.r.new[self.s]
+            out += STRAY * (seen - 1) / max(self.k.total, 1) / self.r.new[self.s]
         if party == NEW and self.locus[e] == 0:
-            sister = self.k.sister[self.k.canonical[chain]]
             out += sister * max(owned, 0) / max(self.k.total, 1) / self.r.new[self.s]
         return out
 

@@ -147,7 +147,7 @@ def one_round(obs: Observed, nuclei: Nuclei, rates: Rates, clone: np.ndarray, ke
     """
     sums = _Sums(nuclei, len(rates.n))
     for rows, entries, part in obs.blocks():
-        post = posterior(part, nuclei, rates, clone[rows], mine[entries])
+        post = posterior(part, nuclei, rates, clone[rows], mine[entries], holding=calls is not None)
         sums.add(part, nuclei, post, clone[rows], mine[entries])
         if calls is not None:
             _call(part, nuclei, post, clone[rows], threshold, _rows_of(calls, rows))

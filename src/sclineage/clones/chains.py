@@ -80,7 +80,8 @@ def identify(table: pd.DataFrame) -> tuple[np.ndarray, ChainList]:
     rank = inner.rank()
     rows, start = by_key(rank[junction.codes], int(rank.max(initial=0)) + 1, np.arange(len(table), dtype=np.int32))
     sizes = [genes[name].texts.size for name in GENES]
-    code, core_rank, kind = cells_.distinct(rows, start, *(genes[name].codes for name in GENES), *sizes[1:])
+    kind = cells_.kinds(*(genes[name].codes for name in GENES), *sizes[1:])
+    code, core_rank, kind = cells_.distinct(rows, start, kind)
     del rows, start
     code, core_rank, kind = _by_locus(code, core_rank, kind, sizes)
     of_rank = np.zeros(int(rank.max(initial=0)) + 1, np.int32)
@@ -102,7 +103,7 @@ def words_of(column: pd.Series, *, sort: bool = False) -> Words:
     if not isinstance(column.dtype, pd.CategoricalDtype):
         codes, texts = pd.factorize(column.to_numpy(object), sort=sort)
         return Words(codes.astype(np.int32), np.asarray(texts, dtype=object))
-    codes = column.cat.codes.to_numpy().astype(np.int32, copy=False)
+    codes = column.cat.codes.to_numpy().astype(np.int32)  # a copy: compiled code takes a view that is locked otherwise
     words = Words(codes, column.cat.categories.to_numpy(object)).of_use()
     order = np.argsort(words.texts) if sort else np.arange(0)
     return words if np.array_equal(order, np.arange(order.size)) else words.chosen(order)

@@ -7,45 +7,41 @@ from numba import njit
 
 
 @njit(cache=True)
-def distinct(rows, start, locus, v, j, n_v, n_j):  # type: ignore[no-untyped-def]
-    """Tell rows of one core (``rows[start[r]:start[r + 1]]``) apart by locus, V and J.
+def kinds(locus, v, j, n_v, n_j):  # type: ignore[no-untyped-def]
+    """Number of every row's locus, V and J, which are its digits; int64."""
+    out = np.empty(locus.size, np.int64)
+    for row in range(locus.size):
+        out[row] = (np.int64(locus[row]) * n_v + v[row]) * n_j + j[row]
+    return out
 
-    Returns the key of every row (int32), and core (int32) and kind (int64, locus, V and J as digits) of the keys, which
-    are sorted by both.
+
+@njit(cache=True)
+def distinct(rows, start, kind):  # type: ignore[no-untyped-def]
+    """Tell rows of one core (``rows[start[r]:start[r + 1]]``) apart by their kind.
+
+    Returns the key of every row (int32), and core (int32) and kind of the keys, which are sorted by both.
     """
-    key, core, kind = np.empty(locus.size, np.int32), np.empty(0, np.int32), np.empty(0, np.int64)
-    found = np.empty(16, np.int64)
-    for write in range(2):  # count, then write
-        n = 0
-        for r in range(start.size - 1):
-            m = 0
-            for at in range(start[r], start[r + 1]):
-                row = rows[at]
-                this = (np.int64(locus[row]) * n_v + v[row]) * n_j + j[row]
-                place = _place(found, m, this)
-                if place == m or found[place] != this:
-                    if m == found.size:
-                        found = np.concatenate((found, found))
-                    for k in range(m, place, -1):
-                        found[k] = found[k - 1]
-                    found[place] = this
-                    m += 1
-            if write:
-                for at in range(start[r], start[r + 1]):
-                    row = rows[at]
-                    key[row] = n + _place(found, m, (np.int64(locus[row]) * n_v + v[row]) * n_j + j[row])
-                for k in range(m):
-                    core[n + k], kind[n + k] = r, found[k]
-            n += m
-        if not write:
-            core, kind = np.empty(n, np.int32), np.empty(n, np.int64)
-    return key, core, kind
+    key, core, kind_of = np.empty(kind.size, np.int32), np.empty(kind.size, np.int32), np.empty(kind.size, np.int64)
+    begin = 0  # of the keys of a core
+    for r in range(start.size - 1):
+        end = begin
+        for at in range(start[r], start[r + 1]):
+            this = kind[rows[at]]
+            place = _place(kind_of, begin, end, this)
+            if place == end or kind_of[place] != this:
+                for k in range(end, place, -1):
+                    kind_of[k] = kind_of[k - 1]
+                kind_of[place], core[end] = this, r
+                end += 1
+        for at in range(start[r], start[r + 1]):
+            key[rows[at]] = _place(kind_of, begin, end, kind[rows[at]]) if end - begin > 1 else begin
+        begin = end
+    return key, core[:begin].copy(), kind_of[:begin].copy()
 
 
 @njit(cache=True, forceinline=True)
-def _place(found, m, value):  # type: ignore[no-untyped-def]
-    """Place of a value among the first `m`, which are sorted."""
-    low, high = 0, m
+def _place(found, low, high, value):  # type: ignore[no-untyped-def]
+    """Place of a value in ``found[low:high]``, which are sorted."""
     while low < high:
         middle = (low + high) >> 1
         if found[middle] < value:

@@ -42,13 +42,14 @@ class Nuclei(NamedTuple):
         CSR over chains (C + 1): clones that a chain leads to; empty for invariant partner chains.
     listed
         int32 (C): clones in which two cells or more show the chain.
-    chance
-        float64 (C): P(a new rearrangement equals the chain).
     canonical
         int32 (C): the anchor that a second anchor chain of a clone stands for, else the chain itself.
-    sister, seen, owned
-        float64, int32, int32 (C): share of the cells of clones with this anchor that are no member of the main one;
-        cells that show the chain at all, and as a chain of their clone.
+    owned
+        int32 (C): cells that show the chain as one of their clone's.
+    of_chain
+        float64 (C, 4), side by side because they are asked for together: P(a new rearrangement equals the chain); share
+        of the cells of clones with this anchor (`canonical`) that are no member of the main one; cells that show the
+        chain at all, and as one of their clone's.
     second
         float64 (2): share of clones with a second anchor, a second partner chain.
     total
@@ -71,11 +72,9 @@ class Nuclei(NamedTuple):
     of_ptr: np.ndarray
     of_clone: np.ndarray
     listed: np.ndarray
-    chance: np.ndarray
     canonical: np.ndarray
-    sister: np.ndarray
-    seen: np.ndarray
     owned: np.ndarray
+    of_chain: np.ndarray
     second: np.ndarray
     total: float
 
@@ -227,14 +226,17 @@ def _assemble(obs: Observed, mine: np.ndarray, found: _Known, canonical: np.ndar
     k, chain, locus, support = (x[known] for x in (table.clone, table.chain, table.locus, table.support))
     sample_ptr, sample, sample_count = cells_.by_sample(*members, obs.sample, obs.n_cells)
     of_clone, of_ptr = _leads(k, chain, size, ~invariant[chain], n_chains)
+    owned = cells_.owned(obs.ptr, obs.chain, obs.n_cells, clone, mine, n_chains)
+    of_chain = np.empty((n_chains, 4))
+    of_chain[:, 0] = _chance(chain, locus, n_clones, invariant, obs)
+    of_chain[:, 1] = _sister(anchor, partner, size, n_chains)[canonical]
+    of_chain[:, 2], of_chain[:, 3] = obs.seen, owned
     return Nuclei(
         anchor=anchor, partner=partner, size=size, bearing=bearing, ptr=pointer(k, n_clones), chain=chain, locus=locus,
-        support=support, sure=table.sure[known], lift=_lift(support, size[k], locus, bearing[k, 0], capture),
+        support=support, sure=table.sure[known], lift=_lift(k, support, locus, size, bearing, capture),
         sample_ptr=sample_ptr, sample=sample, sample_count=sample_count, of_ptr=of_ptr, of_clone=of_clone,
         listed=totals(chain, (support >= 2).astype(np.int32), n_chains),
-        chance=_chance(chain, locus, n_clones, invariant, obs), canonical=canonical,
-        sister=_sister(anchor, partner, size, n_chains), seen=obs.seen,
-        owned=cells_.owned(obs.ptr, obs.chain, obs.n_cells, clone, mine, n_chains),
+        canonical=canonical, owned=owned, of_chain=of_chain,
         second=_second(k, locus, bearing), total=float(size.sum(dtype=np.int64)))
 
 
@@ -242,10 +244,9 @@ def _leads(clone: np.ndarray, chain: np.ndarray, size: np.ndarray, leads: np.nda
            n_chains: int) -> tuple[np.ndarray, np.ndarray]:
     """Clones that each chain leads to, the largest first, and the pointer over chains."""
     rows, ptr = by_key(chain, n_chains, np.flatnonzero(leads).astype(np.int32))
-    several = np.flatnonzero((np.diff(ptr) > 1)[chain[rows]])
-    chosen = rows[several]
-    rows[several] = chosen[np.lexsort((-size[clone[chosen]], chain[chosen]))]
-    return clone[rows], ptr
+    of = clone[rows]
+    cells_.largest_first(of, ptr, size)
+    return of, ptr
 
 
 def _second(clone: np.ndarray, locus: np.ndarray, bearing: np.ndarray) -> np.ndarray:
@@ -258,18 +259,14 @@ def _second(clone: np.ndarray, locus: np.ndarray, bearing: np.ndarray) -> np.nda
     return out
 
 
-def _lift(support: np.ndarray, size: np.ndarray, locus: np.ndarray, anchored: np.ndarray,
+def _lift(clone: np.ndarray, support: np.ndarray, locus: np.ndarray, size: np.ndarray, bearing: np.ndarray,
           capture: np.ndarray) -> np.ndarray:
     """Odds of capture of each known chain over the usual odds: a chain that its clone rarely shows is rarely missed.
 
     Shrunk to the usual rate with ten cells. The anchor that makes the clone has no lift: cells without it are rarely
     counted in the clone.
     """
-    usual = capture[locus]
-    share = np.clip((support + 10 * usual) / (size + 10), 0.01, 0.995)
-    odds = share / (1 - share) * (1 - usual) / usual
-    lead = (locus == 0) & (support >= 0.5 * np.maximum(anchored, 1))
-    return np.where(lead, 1.0, odds)
+    return np.asarray(cells_.lift(clone, support, locus, size, bearing, capture))
 
 
 def _chance(chain: np.ndarray, locus: np.ndarray, n_clones: int, invariant: np.ndarray,

@@ -247,3 +247,62 @@ def owned(ptr, chain, n_cells, clone, mine, n_chains):  # type: ignore[no-untype
         for e in range(ptr[i], ptr[i + 1] if clone[i] >= 0 else ptr[i]):
             out[chain[e]] += n_cells[i] * mine[e]
     return out
+
+
+@njit(cache=True)
+def lift(clone, support, locus, size, bearing, capture):  # type: ignore[no-untyped-def]
+    """See `nuclei._lift`; float64 per known chain."""
+    out = np.empty(clone.size)
+    for row in range(clone.size):
+        k, usual = clone[row], capture[locus[row]]
+        share = min(max((support[row] + 10 * usual) / (size[k] + 10), 0.01), 0.995)
+        lead = locus[row] == 0 and support[row] >= 0.5 * max(bearing[k, 0], 1)
+        out[row] = 1.0 if lead else share / (1 - share) * (1 - usual) / usual
+    return out
+
+
+@njit(cache=True)
+def largest_first(clones, ptr, size):  # type: ignore[no-untyped-def]
+    """Sort the clones of every group (pointer `ptr`) by falling size; equal ones stay in their order."""
+    for c in range(ptr.size - 1):
+        begin, end = ptr[c], ptr[c + 1]
+        if end - begin > _FEW:
+            clones[begin:end] = clones[begin:end][np.argsort(-size[clones[begin:end]], kind="mergesort")]
+            continue
+        for last in range(begin + 1, end):
+            at, clone = last, clones[last]
+            while at > begin and size[clones[at - 1]] < size[clone]:
+                clones[at] = clones[at - 1]
+                at -= 1
+            clones[at] = clone
+
+
+@njit(cache=True)
+def best_first(rows, clone, support, umi, chain):  # type: ignore[no-untyped-def]
+    """Sort rows within each clone by falling support, then UMIs, then by chain; in place."""
+    begin = 0
+    while begin < rows.size:
+        end = begin + 1
+        while end < rows.size and clone[rows[end]] == clone[rows[begin]]:
+            end += 1
+        if end - begin > _FEW:
+            part = rows[begin:end]
+            part = part[np.argsort(chain[part], kind="mergesort")]
+            part = part[np.argsort(-umi[part], kind="mergesort")]
+            rows[begin:end] = part[np.argsort(-support[part], kind="mergesort")]
+        else:
+            for last in range(begin + 1, end):
+                at, row = last, rows[last]
+                while at > begin and _better(row, rows[at - 1], support, umi, chain):
+                    rows[at] = rows[at - 1]
+                    at -= 1
+                rows[at] = row
+        begin = end
+
+
+@njit(cache=True, forceinline=True)
+def _better(a, b, support, umi, chain):  # type: ignore[no-untyped-def]
+    """Whether row a comes before row b in `best_first`."""
+    if support[a] != support[b]:
+        return support[a] > support[b]
+    return umi[a] > umi[b] or (umi[a] == umi[b] and chain[a] < chain[b])

@@ -94,12 +94,7 @@ def partners(obs: Observed, table: Table, bearing: np.ndarray) -> np.ndarray:
 
 def _best_first(table: Table, rows: np.ndarray) -> np.ndarray:
     """Rows, sorted by clone, with those of each clone by falling support, then UMIs, then by chain."""
-    clone = table.clone[rows]
-    same = clone[1:] == clone[:-1]
-    several = np.flatnonzero(np.append(same, False) | np.append(False, same))
-    chosen = rows[several]
-    rows[several] = chosen[np.lexsort((table.chain[chosen], -table.umi[chosen], -table.support[chosen],
-                                       table.clone[chosen]))]
+    cells_.best_first(rows, table.clone, table.support, table.umi, table.chain)
     return rows
 
 

@@ -61,7 +61,8 @@ class Posterior(NamedTuple):
     own: np.ndarray
 
 
-def posterior(obs: Observed, nuclei: Nuclei, rates: Rates, assigned: np.ndarray, mine: np.ndarray) -> Posterior:
+def posterior(obs: Observed, nuclei: Nuclei, rates: Rates, assigned: np.ndarray, mine: np.ndarray, *,
+              holding: bool = True) -> Posterior:
     """Posterior of all cells given the clones and rates of the last round.
 
     Parameters
@@ -72,11 +73,13 @@ def posterior(obs: Observed, nuclei: Nuclei, rates: Rates, assigned: np.ndarray,
         int32 per cell: its clone in the last round (it is left out of that clone), -1 none.
     mine
         bool per entry: whether the entry counted as a chain of that clone.
+    holding
+        Whether `p_holds` is asked for; without, what stands there means nothing.
     """
     n, n_entries = obs.sample.size, obs.chain.size
     first, second, clone = (np.full(n, -1, np.int32) for _ in range(3))
     p, p_doublet, p_new, p_none, p_clone, p_holds = (np.zeros(n) for _ in range(6))
     out = Posterior(np.full(n, -1, np.int8), first, second, clone, p, p_doublet, p_new, p_none, p_clone, p_holds,
                     np.zeros(n_entries, np.int8), np.zeros(n_entries))
-    all_cells(obs, nuclei, rates, assigned, mine, out)
+    all_cells(obs, nuclei, rates, assigned, mine, holding, out)
     return out

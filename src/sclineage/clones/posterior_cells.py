@@ -28,23 +28,22 @@ CELLS = 1024  # per task
 
 
 @njit(cache=True, parallel=True)
-def all_cells(obs, nuclei, rates, assigned, mine, out):  # type: ignore[no-untyped-def]
-    """Fill the fields of `posterior.Posterior`."""
+def all_cells(obs, nuclei, rates, assigned, mine, holding, out):  # type: ignore[no-untyped-def]
+    """Fill the fields of `posterior.Posterior`, `p_holds` only where asked to."""
     n = obs.sample.size
     for part in prange(-(-n // CELLS)):
-        _cells(part * CELLS, min((part + 1) * CELLS, n), obs, nuclei, rates, assigned, mine, out)
+        _cells(part * CELLS, min((part + 1) * CELLS, n), obs, nuclei, rates, assigned, mine, holding, out)
 
 
 @njit(cache=True)
-def _cells(begin, end, obs, nuclei, rates, assigned, mine, out):  # type: ignore[no-untyped-def]
+def _cells(begin, end, obs, nuclei, rates, assigned, mine, holding, out):  # type: ignore[no-untyped-def]
     ptr, chain, loci, umi_class, share, sample, stratum = (obs.ptr, obs.chain, obs.locus, obs.umi_class, obs.share,
                                                            obs.sample, obs.stratum)
     capture, own_umi, ambient_umi, new, n_of, doublet, none, clump, ambient = (
         rates.capture, rates.own_umi, rates.ambient_umi, rates.new, rates.n, rates.doublet, rates.none, rates.clump,
         rates.ambient)
     of_ptr, of_clone, size, total, second = nuclei.of_ptr, nuclei.of_clone, nuclei.size, nuclei.total, nuclei.second
-    by_chance, canonical, sister, seen, owned = (nuclei.chance, nuclei.canonical, nuclei.sister, nuclei.seen,
-                                                 nuclei.owned)
+    of_chain = nuclei.of_chain
     known_ptr, known, known_locus, support = nuclei.ptr, nuclei.chain, nuclei.locus, nuclei.support
     lift, sure, bearing, sample_ptr, samples, sample_count = (nuclei.lift, nuclei.sure, nuclei.bearing,
                                                               nuclei.sample_ptr, nuclei.sample, nuclei.sample_count)
@@ -61,8 +60,7 @@ def _cells(begin, end, obs, nuclei, rates, assigned, mine, out):  # type: ignore
             umi[e - lo] = own_umi[stratum[i], loci[e], umi_class[e]]
             foreign[e - lo] = ambient[s, loci[e]] * share[e] * ambient_umi[s, umi_class[e]]
             nothing *= foreign[e - lo]
-            chance[e - lo], founder[e - lo] = _chances(chain[e], loci[e], mine[e], max(total, 1.0) * new[s], by_chance,
-                                                       canonical, sister, seen, owned)
+            chance[e - lo], founder[e - lo] = _chances(chain[e], loci[e], mine[e], max(total, 1.0) * new[s], of_chain)
         last = _candidates(chain, lo, hi, of_ptr, of_clone, size, assigned[i], party)
         for k in range(last):
             c = party[k]
@@ -77,20 +75,21 @@ def _cells(begin, end, obs, nuclei, rates, assigned, mine, out):  # type: ignore
         for k in range(last + 1):
             owned_sets(k, n, loci[lo:hi], term, extra, slot, used, sets)
             shared_with_ambient(k, n, sets, soup, shared)
-        mass = _weigh(i, last, n, nothing, doublet[s], loci[lo:hi], party, scale, sets, shared, soup, way, kind, first,
-                      other, clone, p, p_doublet, p_new, p_none, p_clone, p_holds, owner[lo:hi])
+        mass = _weigh(i, last, n, nothing, doublet[s], holding, loci[lo:hi], party, scale, sets, shared, soup, way,
+                      kind, first, other, clone, p, p_doublet, p_new, p_none, p_clone, p_holds, owner[lo:hi])
         owned_entries(last, n, scale, doublet[s], mass, sets, soup, mates, weight, own[lo:hi])
 
 
 @njit(cache=True, forceinline=True)
-def _chances(chain, locus, mine, cells, by_chance, canonical, sister, seen, owned):  # type: ignore[no-untyped-def]
+def _chances(chain, locus, mine, cells, of_chain):  # type: ignore[no-untyped-def]
     """P(a clone not known to have the chain has it), and the same of a clone that no other cell shows."""
-    others = owned[chain] - mine
+    by_chance, sister, seen, owned = of_chain[chain, 0], of_chain[chain, 1], of_chain[chain, 2], of_chain[chain, 3]
+    others = owned - mine
     # a chain seen elsewhere, but of no clone there (in doublets, in cells without anchor), tells of a clone whose
     # cells are yet to come: this one may be of it
-    chance = by_chance[chain] + (0.0 if others > 0 else STRAY * (seen[chain] - 1) / cells)
+    chance = by_chance + (0.0 if others > 0 else STRAY * (seen - 1) / cells)
     # cells that share the beta but not the alpha: sisters before the alpha rearranged
-    sisters = sister[canonical[chain]] * max(others, 0.0) / cells if locus == 0 else 0.0
+    sisters = sister * max(others, 0.0) / cells if locus == 0 else 0.0
     return chance, chance + sisters
 
 
@@ -116,7 +115,7 @@ def _room_of_sets():  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, forceinline=True)
-def _weigh(i, last, n, nothing, doublet, locus, party, scale, owned, shared, ambient, way, kind,  # type: ignore[no-untyped-def]
+def _weigh(i, last, n, nothing, doublet, holding, locus, party, scale, owned, shared, ambient, way, kind,  # type: ignore[no-untyped-def]
            first, other, clone, p, p_doublet, p_new, p_none, p_clone, p_holds, owner):
     """Weigh all hypotheses of cell i; party `last` is a clone of its own, `nothing` the mass of no chain of its own.
 
@@ -134,6 +133,7 @@ def _weigh(i, last, n, nothing, doublet, locus, party, scale, owned, shared, amb
         elif w > top * TIE:
             clone[i], top, likeliest = party[a], w, a
     holds, doublets = p_new[i] if likeliest == last else top, 0.0
+    lead = _lead(last, n, locus, owned, ambient, way) if holding and likeliest == last and n > 1 else 0
     for b in range(last + 1 if n > 1 else 0):
         for a in range(b + 1):
             if a == b and a < last:
@@ -144,8 +144,9 @@ def _weigh(i, last, n, nothing, doublet, locus, party, scale, owned, shared, amb
                 best, best_a, best_b = w, a, b
             if likeliest < last:
                 holds += w * (a == likeliest or b == likeliest)
-            elif b == last:
-                holds += w * _holds_lead(a, b, n, locus, owned, ambient, way)
+            elif b == last and holding:
+                likeliest_way(a, b, n, owned, ambient, way)
+                holds += w * (way[lead] == 2 or (a == b and way[lead] == 1))
     mass += doublets
     if best_a >= 0:
         likeliest_way(best_a, best_b, n, owned, ambient, way)
@@ -261,14 +262,13 @@ def _new_terms(k, locus, umi, founder, lo, hi, capture, second, term, extra, slo
 
 
 @njit(cache=True)
-def _holds_lead(a, b, n, locus, owned, ambient, way):  # type: ignore[no-untyped-def]
-    """Whether party b of a doublet, or either of two like it, owns what a single cell of b is named by.
+def _lead(k, n, locus, owned, ambient, way):  # type: ignore[no-untyped-def]
+    """What a single cell of party k is named by: its anchor with the most UMIs (the first entry where there is none).
 
-    That is its anchor with the most UMIs (the first entry where there is none).
+    Two cells, one of them of the party, hold it where they own this (either, if both are like it).
     """
-    likeliest_way(b, -1, n, owned, ambient, way)
+    likeliest_way(k, -1, n, owned, ambient, way)
     lead = 0
     for e in range(n - 1, -1, -1):
         lead = e if locus[e] == 0 and way[e] == 1 else lead
-    likeliest_way(a, b, n, owned, ambient, way)
-    return way[lead] == 2 or (a == b and way[lead] == 1)
+    return lead
