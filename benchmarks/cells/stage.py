@@ -33,7 +33,7 @@ def with_scanpy(points: np.ndarray, **leiden_arguments: Any) -> tuple[Any, np.nd
     return data.obsp["connectivities"], data.obs["leiden"].astype(np.int64).to_numpy()
 
 
-def _igraph(points: np.ndarray) -> tuple[Any, np.ndarray]:
+def with_igraph(points: np.ndarray) -> tuple[Any, np.ndarray]:
     return with_scanpy(points, flavor="igraph", n_iterations=2, directed=False)
 
 
@@ -55,7 +55,7 @@ def cases(*, tiny: bool) -> list[Case]:
     """
     out = []
     for n in (1000,) if tiny else (10_000, 50_000, 100_000, 1_000_000):
-        cuda, scanpy = Contender("sclineage cuda", ours("cuda"), device="cuda"), peer("scanpy", "scanpy", _igraph)
+        cuda, scanpy = Contender("sclineage cuda", ours("cuda"), device="cuda"), peer("scanpy", "scanpy", with_igraph)
         contenders = [Contender("sclineage numba", ours("cpu")), cuda,
                       replace(scanpy, name=f"{scanpy.name}, igraph flavour", warm=3 if n < 50_000 else 1, tried=False)]
         out.append(Case(f"{n:,} cells, k = {K}", "cells", n, lambda n=n: scores(n),
