@@ -8,7 +8,7 @@ checked against a bound after `rerank`.
 
 Of simulated scores of 100,000 cells (``benchmarks/kernels/knn.py``) half of all pairs meet in the leading coordinates
 and 15 percent in the rest: a quarter of the multiply-adds of a search that leaves nothing out. They are 78 percent of
-the time of the search, which on two busy cores ran at about 50 GFLOP/s each.
+the time of the search; a thread of it on a busy machine did them at about 50 GFLOP/s.
 """
 
 from __future__ import annotations
