@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
+import numba
 import numpy as np
 import pandas as pd
 import pytest
 
 from sclineage.clones import ids as ids_
+from sclineage.clones import observed
 from sclineage.clones.chains import identify
 from sclineage.clones.ids import chain_hash
 from sclineage.clones.normalise import chain_table, core
@@ -48,6 +50,19 @@ def test_shuffling_changes_nothing():
         assert first.cells[name].equals(back[name]) or np.array_equal(first.cells[name], back[name], equal_nan=True)
     assert first.receptors.sort_values("clone_id").reset_index(drop=True).equals(
         second.receptors.sort_values("clone_id").reset_index(drop=True))
+
+
+def test_neither_threads_nor_rows_at_a_time_change_anything(monkeypatch):
+    found = simulate_repertoire(400, seed=6, n_samples=2)
+    table, sample = chain_table(found.records), found.truth["sample"].to_numpy()
+    first = patient_clones(table, patient="P", sample=sample, n_samples=2)
+    monkeypatch.setattr(observed, "BLOCK", 37)
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    second = patient_clones(table, patient="P", sample=sample, n_samples=2)
+    numba.set_num_threads(threads)
+    for name in ("cells", "receptors", "rates", "aliases", "corrected", "markers"):
+        pd.testing.assert_frame_equal(getattr(first, name), getattr(second, name), check_exact=True)
 
 
 def known(ids, aliases):

@@ -9,6 +9,7 @@ import pytest
 from sclineage._errors import InputError
 from sclineage.clones.chains import identify
 from sclineage.clones.normalise import CHAINS, chain_table, core
+from sclineage.clones.patient import patient_clones
 
 from .builders import background, junction, records, run
 
@@ -42,6 +43,19 @@ def test_productive_words():
     table = chain_table(rows(locus=["TRB"] * 6, junction=[junction("b1")] * 6,
                              productive=[True, False, None, "F", "true", "T"]))
     assert table["productive"].tolist() == [True, False, True, False, True, True]
+
+
+def test_texts_are_handed_over_as_codes():
+    table = chain_table(rows(locus=["TRB", "TRB"], junction=[junction("b1"), "x"], v_call=["TRBV1"] * 2))
+    texts = [c for c in CHAINS if isinstance(table[c].dtype, pd.CategoricalDtype)]
+    assert texts == ["locus", "junction", "junction_aa", "v_gene", "j_gene", "c_gene"]
+    assert table["junction"].cat.categories.tolist() == [junction("b1")], "no category without a row"
+    frame = records(["b1 a1"] * 3 + background(5))
+    table, sample = chain_table(frame), np.zeros(8, np.int64)
+    found = [patient_clones(x, patient="P", sample=sample, n_samples=1)
+             for x in (table, table.astype(dict.fromkeys(texts, object)))]
+    pd.testing.assert_frame_equal(found[0].cells, found[1].cells)
+    pd.testing.assert_frame_equal(found[0].receptors, found[1].receptors)
 
 
 def test_rows_without_use_are_left_out():

@@ -151,8 +151,8 @@ def _counts(values: pd.Series | None, n: int) -> np.ndarray:
 def _productive(values: pd.Series | None, n: int) -> np.ndarray:
     if values is None:
         return np.ones(n, bool)
-    texts = values.map(lambda x: "" if x is None or x != x else str(x).strip().lower())
-    return (texts.isin(_TRUE) | texts.isin(_MISSING)).to_numpy(bool)
+    codes, unique = pd.factorize(values.to_numpy(object))
+    return np.array([str(x).strip().lower() in _TRUE | _MISSING for x in unique] + [True], bool)[codes]
 
 
 def core(junction: str) -> str:
