@@ -53,7 +53,7 @@ FIRST_CALLS = {
     "posterior mode, 100 cells": "from benchmarks.clones.assign import small; import sclineage.clones.patient as m; "
                                  "made = small(); call = lambda: m.patient_clones(*made[0], **made[1])",
     "neighbour list, 5,000 CDR3": "from benchmarks.clones.repertoire import unique_cdr3; import sclineage as sl; "
-                                  "s = unique_cdr3(5000); call = lambda: sl.tl.receptor_neighbors(s, "
+                                  "s = unique_cdr3(5000); find = sl.tl.receptor_neighbors; call = lambda: find(s, "
                                   "metric='levenshtein', cutoff=1, device='cpu')"}
 
 
