@@ -14,7 +14,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ from sclineage.clones.normalise import chain_table
 from sclineage.clones.nuclei import Keys, build, number
 from sclineage.clones.observed import Observed, observe
 from sclineage.clones.patient import invariant, patient_clones
-from sclineage.clones.posterior import posterior
+from sclineage.clones.rates import Rates
 from sclineage.simulate.repertoire import Repertoire, simulate_repertoire
 
 NAME = "clones_oracle"
@@ -40,54 +40,86 @@ SHOWN = ("precision", "recall", "doublets", "false")
 ROUNDS = 4
 
 
-def told(found: Repertoire) -> tuple[Observed, Keys, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What was seen, and the truth about it: keys of single cells, own entries, second anchors, invariant chains."""
+class Told(NamedTuple):
+    """What was seen, a row per cell, and the truth about it: keys of single cells, own entries, second anchors."""
+
+    obs: Observed
+    keys: Keys
+    own: np.ndarray
+    canonical: np.ndarray
+    invariant: np.ndarray
+    n_samples: int
+
+
+def apart(obs: Observed, row: np.ndarray) -> Observed:
+    """A row for every cell: two that show the same may differ in truth."""
+    lengths = np.diff(obs.ptr)[row]
+    ptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    entries = np.repeat(obs.ptr[:-1][row] - ptr[:-1], lengths) + np.arange(ptr[-1])
+    by_entry = {name: getattr(obs, name)[entries] for name in ("chain", "locus", "umi", "umi_class", "share")}
+    return obs._replace(ptr=ptr, sample=obs.sample[row], stratum=obs.stratum[row],
+                        n_cells=np.ones(row.size, np.int32), **by_entry)
+
+
+def told(found: Repertoire) -> Told:
+    """Look at the cells as the engine does, and at the truth."""
     table = chain_table(found.records)
     chain, chains = identify(table)
     sample = found.truth["sample"].to_numpy()
     cell = table["cell"].to_numpy(np.int64)
-    rows = pd.DataFrame({"cell": cell, "chain": chain, "umis": table["umis"].to_numpy(np.int64),
-                         "sample": sample[cell]})[chain >= 0]
-    rows, _ = correct(rows, chains.core, chains.kind)
-    obs = observe(rows, chains.coded("locus", {"TRB": 0, "TRA": 1}), sample, found.truth["group"].to_numpy(np.int64))
+    kept = chain >= 0
+    rows = {"cell": cell[kept], "chain": chain[kept], "umis": table["umis"].to_numpy(np.int64)[kept],
+            "sample": sample[cell[kept]]}
+    rows["chain"], _ = correct(rows, chains.core, chains.kind)
+    obs = apart(*observe(rows, chains.coded("locus", {"TRB": 0, "TRA": 1}), sample,
+                         found.truth["group"].to_numpy(np.int64)))
     own_id = pd.Series(np.arange(len(chains)), index=chains.column("junction"))
-    of = own_id.reindex(found.chains["junction"]).fillna(-1).to_numpy(np.int64)
-    clones = {c: np.where(found.clones[c] >= 0, of[found.clones[c]], -1) for c in found.clones}
-    canonical = np.arange(len(chains))
+    of = own_id.reindex(found.chains["junction"]).fillna(-1).to_numpy(np.int32)
+    clones = {c: np.where(found.clones[c] >= 0, of[found.clones[c]], np.int32(-1)) for c in found.clones}
+    canonical = np.arange(len(chains), dtype=np.int32)
     both = (clones["trb"] >= 0) & (clones["trb_2"] >= 0)
     canonical[clones["trb_2"][both]] = clones["trb"][both]
     sister = pd.Series(found.clones["trb"]).duplicated().to_numpy()
     first, second = (found.truth[c].to_numpy() for c in ("clone", "clone_2"))
     single = (first >= 0) & (second < 0)
-    keys = Keys(np.where(single, clones["trb"][first], -1),
-                np.where(single & sister[first] & (clones["trb"][first] >= 0), clones["tra"][first], -1))
+    keys = Keys(np.where(single, clones["trb"][first], np.int32(-1)),
+                np.where(single & sister[first] & (clones["trb"][first] >= 0), clones["tra"][first], np.int32(-1)))
     own = np.zeros(obs.chain.size, bool)
     for party in (first, second):
         for ids in clones.values():
             own |= (party[obs.cell] >= 0) & (ids[party[obs.cell]] == obs.chain)
-    return obs, keys, own, canonical, invariant(chains), single
+    return Told(obs, keys, own, canonical, invariant(chains), int(sample.max()) + 1)
 
 
-def fit(found: Repertoire) -> tuple[Observed, assign_.Fit]:
-    """Posterior of every cell among the true clones."""
-    obs, keys, own, canonical, fixed, _ = told(found)
-    n_samples = int(found.truth["sample"].max()) + 1
-    mine, rates = own & (keys.anchor >= 0)[obs.cell], rates_.start(obs, n_samples)
-    for _ in range(ROUNDS):
-        capture = np.average(rates_.capture_by_sample(rates, obs), axis=0, weights=np.maximum(rates.n, 1e-9))
-        nuclei, _, clone = build(obs, keys, mine, own.astype(np.float64), canonical, capture, fixed, n_samples)
-        post = posterior(obs, nuclei, rates, clone, mine, n_samples)
-        rates = rates_.update(obs, assign_._counts(obs, nuclei, post, clone, mine, rates, n_samples), n_samples)
-    return obs, assign_.Fit(post, nuclei, rates, clone)
+def weigh(known: Told, rates: Rates, threshold: float | None = None) -> tuple[Rates, assign_.Calls | None]:
+    """Posterior of every cell among the true clones: the rates that follow, and the calls at a threshold."""
+    obs, own = known.obs, known.own.astype(np.float64)
+    mine = known.own & (known.keys.anchor >= 0)[obs.cell]
+    capture = np.average(rates_.capture_by_sample(rates, obs), axis=0, weights=np.maximum(rates.n, 1e-9))
+    nuclei, _, clone = build(obs, known.keys, mine, own, known.canonical, capture, known.invariant)
+    calls = assign_.no_calls(obs.sample.size) if threshold is not None else None
+    kept = Keys(known.keys.anchor.copy(), known.keys.partner.copy())  # a round replaces what it is given
+    rates = assign_.one_round(obs, nuclei, rates, clone, kept, mine, own, np.zeros(mine.size, np.int8), calls,
+                              threshold or assign_.THRESHOLD)
+    return rates, calls
 
 
-def oracle(obs: Observed, fitted: assign_.Fit, threshold: float) -> pd.DataFrame:
+def fit(known: Told) -> Rates:
+    """Rates that follow from the truth."""
+    rates = rates_.start(known.obs, known.n_samples)
+    for _ in range(ROUNDS - 1):
+        rates, _ = weigh(known, rates)
+    return rates
+
+
+def oracle(known: Told, rates: Rates, threshold: float) -> pd.DataFrame:
     """Calls of the oracle."""
-    cells, (first, _) = assign_._calls(obs, fitted, np.zeros(obs.sample.size, bool), threshold)
-    clone, *_ = number(first, fitted.nuclei.canonical.size)
-    counted = cells["status"].to_numpy() >= assign_.COUNTED
-    return pd.DataFrame({"clone": np.where(counted & (clone >= 0), clone.astype(str).astype(object), ""),
-                         "doublet": assign_.STATUSES[cells["status"].to_numpy()] == "doublet"})
+    _, calls = weigh(known, rates, threshold)
+    assert calls is not None
+    clone, *_ = number(calls.first, known.canonical.size)
+    counted = (calls.status >= assign_.COUNTED) & (clone >= 0)
+    return pd.DataFrame({"clone": np.where(counted, clone.astype(str).astype(object), ""),
+                         "doublet": calls.status == assign_.DOUBLET})
 
 
 def ours(found: Repertoire, threshold: float) -> pd.DataFrame:
@@ -103,12 +135,13 @@ def run(seeds: Sequence[int]) -> list[dict[str, Any]]:
     """Scores of both at every threshold."""
     rows = []
     for scenario in HARD:
-        rates, about = SCENARIOS[scenario]
+        drawn, about = SCENARIOS[scenario]
         for seed in seeds:
-            found = simulate_repertoire(seed=seed, rates=rates, **({"n_cells": CELLS} | about))
-            fitted = fit(found)
+            found = simulate_repertoire(seed=seed, rates=drawn, **({"n_cells": CELLS} | about))
+            known = told(found)
+            rates = fit(known)
             for threshold in THRESHOLDS:
-                for name, calls in (("sclineage", ours(found, threshold)), ("oracle", oracle(*fitted, threshold))):
+                for name, calls in (("sclineage", ours(found, threshold)), ("oracle", oracle(known, rates, threshold))):
                     kept = {k: v for k, v in scores(found, calls).items() if k in SHOWN}
                     rows.append({"scenario": scenario, "seed": seed, "threshold": threshold, "name": name} | kept)
             print(scenario, seed, file=sys.stderr)

@@ -131,7 +131,7 @@ def _rounds(obs: Observed, n_chains: int, n_samples: int, invariant: np.ndarray,
     for k in range(ROUNDS):
         capture = np.average(rates_.capture_by_sample(rates, obs), axis=0, weights=np.maximum(rates.n, 1e-9))
         nuclei, keys, clone = build(obs, keys, mine, own, canonical, capture, invariant)
-        calls = _no_calls(n) if k == ROUNDS - 1 else None
+        calls = no_calls(n) if k == ROUNDS - 1 else None
         rates = one_round(obs, nuclei, rates, clone, keys, mine, own, owner, calls, threshold)
         del nuclei  # the next ones take its place
         rates = rates if with_partners else rates_.without_partners(rates)
@@ -186,7 +186,8 @@ class _Sums:
                       apart * visible, pairs, droplets)
 
 
-def _no_calls(n: int) -> Calls:
+def no_calls(n: int) -> Calls:
+    """Room for the calls of n rows."""
     return Calls(np.empty(n, np.int8), np.empty(n), np.empty(n, bool),
                  *(Keys(np.empty(n, np.int32), np.empty(n, np.int32)) for _ in range(2)))
 
