@@ -99,8 +99,9 @@ def _pairs(result: Any) -> Mapping[str, np.ndarray]:
 def _case(metric: MetricName, cutoff: int, n: int, peers: Sequence[str]) -> Case:
     makers = {"scirpy": _scirpy, "symscan": _symscan, "tcrdist_rs": _tcrdist_rs}
     contenders = [Contender("sclineage numba", _ours(metric, cutoff, "cpu"), warm=FAST_CALLS)]
-    contenders += [Contender(peer, makers[peer](metric, cutoff), missing=_missing(peer),
-                             warm=FAST_CALLS if peer == "symscan" else 1) for peer in peers]
+    fast = {"symscan"}
+    contenders += [Contender(peer, makers[peer](metric, cutoff), missing=_missing(peer), tried=peer in fast,
+                             warm=FAST_CALLS if peer in fast else 1) for peer in peers]
     contenders.append(Contender("sclineage cuda", _ours(metric, cutoff, "cuda"), device="cuda"))
     return Case(f"{metric} <= {cutoff}, {n:,} TRB CDR3", "receptors", n, lambda: _sequences(n), contenders, _pairs)
 
