@@ -141,6 +141,18 @@ def test_multisets_take_and_sizes():
     assert picked.counts.tolist() == [1, 2, 1]
 
 
+def test_clones_of_which_nothing_was_seen():
+    """A table without a key: the evidence is that of the weights, the posterior that of the priors."""
+    sets = kernel.multisets(np.empty(0, int), np.empty(0, int), n_clones=2)
+    log_g, log_w, log_m = weights(np.random.default_rng(3))
+    table = kernel.mixture_table(np.empty((0, G.size, M.size + 2)), W)
+    found = kernel.evidence(sets, table, log_g=log_g, log_w=log_w)
+    np.testing.assert_allclose(found[1, :, 0], np.log(np.exp(log_w[0]).sum(axis=1)), atol=1e-12)
+    post_w, post_m = kernel.posterior(sets, table, log_g=log_g, log_w=log_w, log_m=log_m)
+    np.testing.assert_allclose(post_w[0], np.exp(log_w[0]) / np.exp(log_w[0]).sum(axis=1, keepdims=True), atol=1e-12)
+    np.testing.assert_allclose(post_m[0], np.tile(np.exp(log_m[0]), (3, 1)), atol=1e-12)
+
+
 def test_bad_sizes_are_told():
     with pytest.raises(InputError, match="positive sizes"):
         kernel.likelihoods(BACKGROUND, SIGNAL, size=0.0, background_size=1.0, g=G, m=M)

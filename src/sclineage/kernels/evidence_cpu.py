@@ -263,10 +263,11 @@ def fill_clones(indptr, keys, counts, table, log_g, log_w, weights, log_m, m_wei
 
     What is not asked for has no rows. (One function for both: their common part takes long to compile.)
     """
-    clones, rows = indptr.size - 1, table.reshape(table.shape[0], -1)
+    width = table.shape[1] * table.shape[2] * table.shape[3]
+    clones, rows = indptr.size - 1, table.reshape((table.shape[0], width))
     for turn in prange(clones):
         k = spread(np.int64(turn), clones)
-        first, last, s, flat = indptr[k], indptr[k + 1], group[k], np.empty(rows.shape[1])
+        first, last, s, flat = indptr[k], indptr[k + 1], group[k], np.empty(width)
         total, mass = flat.reshape(table.shape[1:]), np.empty(table.shape[2:])
         _totals(keys[first:last], counts[first:last], rows, flat)
         top = _surface(total, log_g[s], mass)
