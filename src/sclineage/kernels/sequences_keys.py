@@ -107,9 +107,9 @@ def position_weights(index: Index, group: int, metric: Metric) -> np.ndarray:
     """
     sample, length = min(index.counts[group], SAMPLE), index.lengths[group]
     weights, before, now = np.empty(length), np.zeros(sample, dtype=np.int64), np.zeros(sample, dtype=np.int64)
+    single, double = np.zeros(RESIDUE + 1, dtype=np.int64), np.zeros((RESIDUE + 1) ** 2, dtype=np.int64)
     equal_before = float(sample * sample)
     for at in range(length):
-        single, double = np.zeros(RESIDUE + 1, dtype=np.int64), np.zeros((RESIDUE + 1) ** 2, dtype=np.int64)
         equal, equal_both = 0, 0  # sums of the squared counts, kept as the counts grow
         for row in range(sample):
             now[row] = _sampled_residue(index, group, at, row, sample, metric)
@@ -118,6 +118,8 @@ def position_weights(index: Index, group: int, metric: Metric) -> np.ndarray:
             equal_both += 2 * double[both] + 1
             single[now[row]] += 1
             double[both] += 1
+        for row in range(sample):
+            single[now[row]], double[before[row] * (RESIDUE + 1) + now[row]] = 0, 0
         weights[at] = max(LEAST_BITS, np.log2(equal_before / equal_both))
         equal_before = float(equal)
         before, now = now, before

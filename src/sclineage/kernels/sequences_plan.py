@@ -17,8 +17,9 @@ from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, prange
 
+from .. import _backend
 from .sequences_keys import (
     ALIGNED,
     BLOCKS,
@@ -111,9 +112,10 @@ def _collisions(index: Index, metric: Metric, task: np.ndarray, block_of: np.nda
 
 
 @njit(cache=True)
-def choose_blocks(index: Index, metric: Metric, task: np.ndarray, positions: int, costs: Costs, weights: np.ndarray,
-                  examples: np.ndarray) -> tuple[int, float]:
+def _cheapest(index: Index, metric: Metric, task: np.ndarray, positions: int, costs: Costs, weights: np.ndarray,
+              examples: np.ndarray) -> tuple[int, float]:
     """Cheapest number of blocks and its cost per task; 0 blocks for brute force."""
+    candidate = costs.candidate if task[MIDDLE] == ALIGNED else costs.edit_candidate
     n_short, n_long = index.counts[task[SHORT]], index.counts[task[LONG]]
     same = task[SHORT] == task[LONG] and task[MIDDLE] == ALIGNED
     rows, pairs = (n_short, n_short * (n_short - 1) / 2) if same else (n_short + n_long, float(n_short) * n_long)
@@ -126,10 +128,27 @@ def choose_blocks(index: Index, metric: Metric, task: np.ndarray, positions: int
         task[BLOCKS] = blocks
         fill_blocks(weights, blocks, task[MIDDLE], metric, block_of)
         share = _collisions(index, metric, task, block_of, examples[blocks])
-        one = rows * costs.key + share * pairs * costs.candidate
+        one = rows * costs.key + share * pairs * candidate
         if choices * one < best:
             best, choice, per_task = choices * one, blocks, one
     return choice, per_task
+
+
+@njit(cache=True, parallel=True)
+def choose_blocks(index: Index, metric: Metric, joins: np.ndarray, examples: np.ndarray, costs: Costs,
+                  weights: np.ndarray, blocks: np.ndarray, cost: np.ndarray) -> None:
+    """Weigh the positions of every length, then fill the cheapest number of blocks of every join and its cost per task.
+
+    `joins` int64 (joins, 7): the fields of `_Join`, the positions that it compares, and its row of `examples`.
+    """
+    for group in prange(index.lengths.size):
+        weights[group, :index.lengths[group]] = position_weights(index, group, metric)
+    for k in prange(joins.shape[0]):
+        task, short = np.zeros(COLUMNS, dtype=np.int64), joins[k, 0]
+        task[KIND], task[SHORT], task[LONG] = SELF, short, joins[k, 1]
+        task[GAP], task[MIDDLE], task[LIMIT] = joins[k, 2], joins[k, 3], joins[k, 4]
+        blocks[k], cost[k] = _cheapest(index, metric, task, joins[k, 5], costs, weights[short, :index.lengths[short]],
+                                       examples[joins[k, 6]])
 
 
 # --- tasks ------------------------------------------------------------------------------------------------------------
@@ -197,31 +216,34 @@ class Plan(NamedTuple):
 class _Planner:
     """Makes the tasks of one search; keeps what several frames of a length share."""
 
-    def __init__(self, index: Index, metric: Metric, costs: Costs) -> None:
+    def __init__(self, index: Index, metric: Metric, costs: Costs, joins: list[_Join]) -> None:
         self.index, self.metric, self.costs = index, metric, costs
-        self.weights: dict[int, np.ndarray] = {}
+        self.weights = np.zeros((index.lengths.size, int(index.lengths.max(initial=1))))
+        self.chosen = self._choose(joins)
         self.maps: list[np.ndarray] = [np.zeros(1, dtype=np.int64)]
         self.places: dict[tuple[int, int, bool], int] = {}
         self.used = 1
 
-    def blocks_of(self, join: _Join) -> tuple[int, float]:
-        """Number of blocks for a frame, and the cost of each of its tasks."""
-        if join.short not in self.weights:
-            self.weights[join.short] = position_weights(self.index, join.short, self.metric)
-        task = np.zeros(COLUMNS, dtype=np.int64)
-        task[[KIND, SHORT, LONG, GAP, MIDDLE, LIMIT]] = SELF, join.short, join.long, join.gap, join.middle, join.limit
-        positions = _positions(self.metric, int(self.index.lengths[join.short]), join)
-        aligned = join.middle == ALIGNED
-        costs = self.costs if aligned else self.costs._replace(candidate=self.costs.edit_candidate)
-        return choose_blocks(self.index, self.metric, task, positions, costs, self.weights[join.short],
-                             _examples(join.limit, TRIED_ALIGNED if aligned else TRIED_EDITS))
+    def _choose(self, joins: list[_Join]) -> dict[_Join, tuple[int, float]]:
+        """Number of blocks for every frame, and the cost of each of its tasks."""
+        kinds = [(join.limit, TRIED_ALIGNED if join.middle == ALIGNED else TRIED_EDITS) for join in joins]
+        row = {kind: k for k, kind in enumerate(dict.fromkeys(kinds))}
+        examples = np.full((len(row), MAX_BLOCKS + 1, TRIED_EDITS), -1, dtype=np.int64)
+        for kind, k in row.items():
+            examples[k, :, :kind[1]] = _examples(*kind)
+        asked = np.array([(*join, _positions(self.metric, int(self.index.lengths[join.short]), join), row[kind])
+                          for join, kind in zip(joins, kinds, strict=True)], dtype=np.int64).reshape(-1, 7)
+        blocks, cost = np.zeros(len(joins), dtype=np.int64), np.zeros(len(joins))
+        with _backend.threads(None):
+            choose_blocks(self.index, self.metric, asked, examples, self.costs, self.weights, blocks, cost)
+        return dict(zip(joins, zip(blocks.tolist(), cost.tolist(), strict=True), strict=True))
 
     def place_of_map(self, join: _Join, blocks: int) -> int:
         """Where the blocks of a frame's positions begin in the maps."""
         key = (join.short, blocks, join.middle == ALIGNED)
         if key not in self.places:
             block_of = np.empty(int(self.index.lengths[join.short]), dtype=np.int64)
-            fill_blocks(self.weights[join.short], blocks, join.middle, self.metric, block_of)
+            fill_blocks(self.weights[join.short, :block_of.size], blocks, join.middle, self.metric, block_of)
             self.places[key] = self.used
             self.maps.append(block_of)
             self.used += block_of.size
@@ -243,12 +265,9 @@ class _Planner:
         rows = np.append(np.arange(0, n_short, max(1, PAIRS_PER_TASK // n_long)), n_short)
         return _rows(join, BRUTE, 1, np.zeros(1, dtype=np.int64), rows), np.diff(rows) * n_long * self.costs.pair
 
-    def tasks(self, short: int, long: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def tasks(self, short: int, long: int, joins: list[_Join]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Tasks and their costs for two lengths: all frames by the index, or brute force where that is cheaper."""
-        length = int(self.index.lengths[short])
-        joins = [_Join(short, long, *frame)
-                 for frame in _frames(self.metric, length, int(self.index.lengths[long]) - length)]
-        chosen = [self.blocks_of(join) for join in joins]
+        chosen = [self.chosen[join] for join in joins]
         total = sum(cost * math.comb(blocks, join.limit) for join, (blocks, cost) in zip(joins, chosen, strict=True))
         brute = self.costs.pair * float(self.index.counts[short]) * float(self.index.counts[long])
         if joins and all(blocks for blocks, _ in chosen) and total < brute:
@@ -256,7 +275,8 @@ class _Planner:
                 yield self.indexed(join, blocks, cost)
             return
         one_frame = len(joins) == 1 and joins[0].middle == ALIGNED and self.metric.kind != LEVENSHTEIN
-        yield self.brute(joins[0] if one_frame else _Join(short, long, length, ALIGNED, NO_FILTER))
+        whole = _Join(short, long, int(self.index.lengths[short]), ALIGNED, NO_FILTER)
+        yield self.brute(joins[0] if one_frame else whole)
 
 
 def _rows(join: _Join, kind: int, blocks: int, wild: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -278,15 +298,17 @@ def _duplicates(index: Index) -> np.ndarray:
 def plan(index: Index, metric: Metric, costs: Costs) -> Plan:
     """Tasks that together report every pair once; the dearest first."""
     most = {HAMMING: 0, LEVENSHTEIN: metric.cutoff}.get(metric.kind, metric.cutoff // max(metric.gap, 1))
-    planner = _Planner(index, metric, costs)
+    lengths = index.lengths.tolist()
+    joins = {(short, long): [_Join(short, long, *frame)
+                             for frame in _frames(metric, lengths[short], lengths[long] - lengths[short])]
+             for short in range(len(lengths)) for long in range(short, len(lengths))
+             if lengths[long] - lengths[short] <= most}
+    planner = _Planner(index, metric, costs, [join for frames in joins.values() for join in frames])
     parts, weights = [np.empty((0, COLUMNS), dtype=np.int64)], [np.empty(0)]
-    for short in range(index.lengths.size):
-        for long in range(short, index.lengths.size):
-            if index.lengths[long] - index.lengths[short] > most:
-                break
-            for tasks, cost in planner.tasks(short, long):
-                parts.append(tasks)
-                weights.append(cost)
+    for (short, long), frames in joins.items():
+        for tasks, cost in planner.tasks(short, long, frames):
+            parts.append(tasks)
+            weights.append(cost)
     joined = np.concatenate(parts)[np.argsort(-np.concatenate(weights), kind="stable")]
     if index.members.size > index.firsts[-1]:
         joined = np.concatenate([_duplicates(index), joined])
