@@ -156,3 +156,10 @@ def test_clones_of_which_nothing_was_seen():
 def test_bad_sizes_are_told():
     with pytest.raises(InputError, match="positive sizes"):
         kernel.likelihoods(BACKGROUND, SIGNAL, size=0.0, background_size=1.0, g=G, m=M)
+
+
+@pytest.mark.parametrize("rate", [np.nan, -1e-9, np.inf])
+def test_a_rate_that_is_no_number_is_refused_and_never_a_floor(rate):
+    for background, signal in (([0.1, rate], [1.0, 1.0]), ([0.1, 0.1], [rate, 1.0])):
+        with pytest.raises(InputError, match="no number"):
+            kernel.likelihoods(np.array(background), np.array(signal), size=3.0, background_size=1.0, g=G, m=M)

@@ -49,9 +49,9 @@ class ChainList:
         return self.columns[name].take(np.arange(len(self)))
 
     def coded(self, name: str, numbers: dict[str, int]) -> np.ndarray:
-        """A column with a number for every string, int8; strings that no chain has need none."""
-        column = self.columns[name]
-        return np.array([numbers.get(text, -1) for text in column.texts], np.int8)[column.codes]
+        """A column with a number for every string, int8; a string that a chain has must be numbered."""
+        column = self.columns[name].of_use()
+        return np.array([numbers[text] for text in column.texts], np.int8)[column.codes]
 
     def without_letters(self) -> ChainList:
         """The same, but for `core`: the letters are a copy that only comparing and hashing them needs."""

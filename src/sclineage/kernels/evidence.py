@@ -118,6 +118,8 @@ def likelihoods(background: np.ndarray, signal: np.ndarray, *, size: float, back
     if not (background.shape == signal.shape and size > 0 and background_size > 0):
         raise InputError("likelihoods", f"shapes {background.shape}, {signal.shape}, sizes {size}, {background_size}",
                          "give one background and one signal per depth and positive sizes")
+    if not all(np.isfinite(part).all() and part.min(initial=0) >= 0 for part in (background, signal, g, m)):
+        raise InputError("likelihoods", "a rate that is negative or no number", "give finite rates of 0 or more")
     if _backend.pick(device, kernel=KERNEL) == "cuda":
         return cuda.likelihoods(background, signal, size, background_size, g, m, PARTNERS, PARTNER_WEIGHTS)
     out = np.empty((background.size, CMAX + 1, g.size, m.size + 2))
