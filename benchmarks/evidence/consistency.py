@@ -72,15 +72,19 @@ def curve(p: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
 
 
 def reliability(obs: pd.DataFrame) -> dict[str, Any]:
-    """Curves of one patient: sorted cells against unsorted ones of blood and marrow, and author labels against them."""
+    """Curves of one patient: sorted cells against unsorted ones of blood and marrow, and author labels against them.
+
+    ``free`` counts the cells that are taken as free of the CAR, ``free_with_umi`` those of them with a CAR UMI.
+    """
     known = obs[(obs["clone_id"] != "") & obs["car_p"].notna() & (obs["material"] != "PROD")]
     sort = (known["selection"] == "CAR+").to_numpy()
     labelled = known["labelled"].to_numpy(bool)
-    out = {}
+    free = known.loc[~sort, "car_umi"]
+    curves = {}
     for name, column in (("with its clone", "car_p"), ("own counts only", "car_p_cell_only")):
         p = known[column].to_numpy(float)
-        out[name] = {"sorted": curve(p, sort), "labelled": curve(p[labelled | ~sort], labelled[labelled | ~sort])}
-    return out
+        curves[name] = {"sorted": curve(p, sort), "labelled": curve(p[labelled | ~sort], labelled[labelled | ~sort])}
+    return {"free": len(free), "free_with_umi": int((free > 0).sum()), "curves": curves}
 
 
 # --- sensitivity -----------------------------------------------------------------------------------------------------

@@ -19,10 +19,16 @@ def _curve(found: Mapping[str, Any]) -> list[str]:
 def _reliability(record: Mapping[str, Any]) -> list[str]:
     rows = [[patient, which, {"sorted": "all sorted", "labelled": "labelled"}[truth], found["cells"], found["true"],
              f"{found['ece']:.3f}", *_curve(found)]
-            for patient, curves in record.items() for which, two in curves.items() for truth, found in two.items()]
+            for patient, seen in record.items() for which, two in seen["curves"].items()
+            for truth, found in two.items()]
     head = ["patient", "posterior", "taken as carrying", "cells", "of these carrying", "ECE",
             *(f"{b / 10:.1f}-{(b + 1) / 10:.1f}" for b in range(10))]
     return _table(head, rows)
+
+
+def _free(record: Mapping[str, Any]) -> str:
+    return RELIABILITY.format(free="; ".join(f"{patient}: {seen['free_with_umi']} of {seen['free']} show a UMI"
+                                             for patient, seen in record.items()))
 
 
 def _predicted(found: Mapping[str, Any]) -> list[str]:
@@ -68,10 +74,9 @@ def _mixtures(runs: Iterable[Mapping[str, Any]]) -> list[str]:
 
 TEXT = """Consistency checks on public data, not a validation: sort and author labels are not cell truth. Research use
 only. No rate of the engine was fitted to these runs; its priors come from published libraries, these among them."""
-RELIABILITY = """Cells with a TRB in blood and marrow. Unsorted cells are taken as free of the CAR (two of 767 and one
-of 632 show a UMI). In every bin: mean posterior > share taken as carrying (cells). 'All sorted' takes every sorted
-cell as carrying, leaked ones too; 'labelled' takes the cells that the authors labelled and leaves the other sorted ones
-out."""
+RELIABILITY = """Cells with a TRB in blood and marrow. Unsorted cells are taken as free of the CAR ({free}).
+In every bin: mean posterior > share taken as carrying (cells). 'All sorted' takes every sorted cell as carrying, leaked
+ones too; 'labelled' takes the cells that the authors labelled and leaves the other sorted ones out."""
 SENSITIVITY = """Share of the author-labelled cells of a sorted sample that show a CAR UMI, and what the rest lets
 expect of it at the cells' own depths, that sample left out."""
 MIXTURES = """Unsorted T cells of one patient, and sorted, labelled CAR-T cells of another as 15 % of the T cells, are
@@ -88,7 +93,8 @@ def markdown(record: Mapping[str, Any]) -> str:
              f"{record['machine']['cpu']}; sclineage {record['versions']['sclineage']}, Python "
              f"{record['versions']['python']}.", ""]
     if "reliability" in record:
-        lines += ["## Reliability of the cell posterior", "", RELIABILITY, "", *_reliability(record["reliability"]), ""]
+        lines += ["## Reliability of the cell posterior", "", _free(record["reliability"]), "",
+                  *_reliability(record["reliability"]), ""]
     if "sensitivity" in record:
         lines += ["## Sensitivity, the sample left out", "", SENSITIVITY, "", *_sensitivity(record["sensitivity"]), ""]
     if "mixtures" in record:

@@ -155,6 +155,7 @@ def facts(tables: dict[str, pd.DataFrame]) -> dict[str, object]:
     out: dict[str, object] = {
         "clones": len(clones), "carrying": int(clones["car_verdict"].isin(CAR_CARRYING).sum()),
         "negative": int(clones["car_verdict"].isin(CAR_NEGATIVE).sum()),
+        "unsorted_cells_with_umi": int((cells["sample"].isin(unsorted) & (cells["car_umi"] > 0)).sum()),
         "pos_cells_unsorted": int(positive["sample"].isin(unsorted).sum()),
         "pos_cells_unsorted_without_umi": int((positive["sample"].isin(unsorted) & ~(positive["car_umi"] > 0)).sum()),
         "pos_non_T": int(positive["subset"].isin(["myeloid", "B"]).sum()),

@@ -25,8 +25,8 @@ def markdown(record: Mapping[str, Any]) -> str:
     names = ("1 cell", "2-4", "5-9", ">= 10")
     sort = _table(["data", *(f"{n}: carry / all (negative)" for n in names)],
                   ([k, *(_sorted(r, s) for s in sizes)] for k, r in record.items() if "sensitivity" in r))
-    keys = ("clones", "carrying", "negative", "pos_cells_unsorted", "pos_cells_unsorted_without_umi", "pos_non_T",
-            "unsorted_CAR_positive", "unsorted_negative")
+    keys = ("clones", "carrying", "negative", "unsorted_cells_with_umi", "pos_cells_unsorted",
+            "pos_cells_unsorted_without_umi", "pos_non_T", "unsorted_CAR_positive", "unsorted_negative")
     never = _table(["data", *keys], ([k, *(r[key] for key in keys)] for k, r in record.items()))
     columns = ("sample", "selection", "cells", "car_umi", "sensitivity", "source", "author_cells", "author_share")
     sens = _table(["data", *columns], ([k, *(row[c] for c in columns)] for k, r in record.items()
@@ -44,12 +44,8 @@ Consistency checks on public data, not a validation: sort and author labels are 
 
 BBBleuk was by its name taken before any CAR existed: no clone in it may carry.
 
-No cell of an unsorted sample of P02 is called `pos`. Its unsorted libraries hold 13 CAR UMIs (product, 1,099 cells) and
-2 (blood, 1,005 cells): so few molecules leave a probability near 0.18 that all of them are background, and a library in
-such doubt yields no carrying call, as it yields no carrying verdict. Before that rule eleven cells were called, nine of
-them in the product. Read from the counts by sample, without the quality control of this run, six cells had a posterior
-of 0.95 or more: two in the blood with one UMI each (0.96 to 0.98), four in the product with two UMIs each (0.98 to
-0.99), none of a clone with another such cell. They may well carry; the library alone cannot show it.
+Where a library holds so few CAR molecules that all of them may be background, none of its cells is called `pos` and no
+clone carries: such cells (`unsorted_cells_with_umi`) may well be CAR-T cells, the library alone cannot show it.
 
 {never}
 
