@@ -345,9 +345,21 @@ def conform(frame: pd.DataFrame, table: str) -> pd.DataFrame:
     missing, extra = sorted(set(names) - set(frame.columns)), sorted(set(frame.columns) - set(names))
     if missing or extra:
         raise ValueError(f"table {table!r}: missing columns {missing}, unregistered columns {extra}")
-    out = pd.DataFrame({c.name: _cast(frame[c.name], c) for c in columns}, index=frame.index)
+    out = pd.DataFrame({c.name: _cast(frame[c.name], c) for c in columns}, index=frame.index, copy=False)
+    out.index = pd.RangeIndex(len(out))
     keys = SORT.get(table, [k for k in ("patient", "clone_id") if k in names])
-    return out.sort_values(keys, kind="stable", ignore_index=True) if keys else out.reset_index(drop=True)
+    return out if _in_order(out, keys) else out.sort_values(keys, kind="stable", ignore_index=True)
+
+
+def _in_order(frame: pd.DataFrame, keys: list[str]) -> bool:
+    """Whether the rows stand in the order of `keys`; texts alone are looked at."""
+    later: np.ndarray | bool = True
+    for key in reversed(keys):
+        if frame[key].dtype != object:
+            return False
+        values = frame[key].to_numpy()
+        later = (values[:-1] < values[1:]) | ((values[:-1] == values[1:]) & later)
+    return bool(np.all(later))
 
 
 def _cast(values: pd.Series, column: Column) -> pd.Series:

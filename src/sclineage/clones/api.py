@@ -18,6 +18,7 @@ from ..patient.access import Data
 from .airr import records
 from .assign import THRESHOLD
 from .barcodes import HOMOPLASY, barcode_clones
+from .flat import Words
 from .focus import parse_focus
 from .levels import nesting
 from .normalise import chain_table
@@ -92,7 +93,8 @@ def clones(mdata: Data, *, mode: Literal["posterior", "scirpy"] = "posterior", p
     else:
         result = _posterior_clones(airr, _cells(mdata, airr, patient_key, sample_key), airr_key, threshold)
     cells, tables = result
-    _write(mdata, airr, cells.rename(columns={"clone_id": key_added}), airr_mod, sample_key)
+    cells.columns = [key_added if name == "clone_id" else name for name in cells.columns]
+    _write(mdata, airr, cells, airr_mod, sample_key)
     access.put_table(mdata, "receptors", tables.pop("receptors"))
     access.store(mdata).update(tables)
     access.put_params(mdata, "clones", {"mode": mode, "threshold": threshold, "patient_key": patient_key,
@@ -145,8 +147,8 @@ def lineage_barcodes(mdata: Data, *, patient_key: str = "patient", sample_key: s
                          "umis": umis if umis.max(initial=0) > 1 else np.zeros_like(umis)})[umis > 0]
     patients, samples = (_labels(mdata, data, data.obs_names, k, d)
                          for k, d in ((patient_key, "patient"), (sample_key, "sample")))
-    parts = [_barcodes_of(rows, data, np.flatnonzero(patients == p), str(p), samples, homoplasy, threshold)
-             for p in sorted(set(patients))]
+    parts = [_barcodes_of(rows, data, np.flatnonzero(patients.codes == p), patients.texts[p], samples, homoplasy,
+                          threshold) for p in np.unique(patients.codes)]
     cells = pd.concat(parts).sort_index() if parts else pd.DataFrame(columns=["", "_posterior", "_status", "_2"])
     for name in cells.columns:
         data.obs[key_added + name] = cells[name].to_numpy()
@@ -155,13 +157,13 @@ def lineage_barcodes(mdata: Data, *, patient_key: str = "patient", sample_key: s
             mdata.obs[f"{lineage_mod}:{key_added}{name}"] = values if name == "_posterior" else values.fillna("")
 
 
-def _barcodes_of(rows: pd.DataFrame, data: Any, members: np.ndarray, patient: str, samples: np.ndarray,
+def _barcodes_of(rows: pd.DataFrame, data: Any, members: np.ndarray, patient: str, samples: Words,
                  homoplasy: float, threshold: float) -> pd.DataFrame:
     """Columns of one patient's cells, indexed by row of the modality."""
     local = np.full(data.n_obs, -1, np.int64)
     local[members] = np.arange(members.size)
     mine = rows[local[rows["cell"].to_numpy()] >= 0]
-    names, sample = np.unique(samples[members].astype(str), return_inverse=True)
+    names, sample = np.unique(samples.codes[members], return_inverse=True)
     found = barcode_clones(mine.assign(cell=local[mine["cell"].to_numpy()]), data.var_names.to_numpy(object),
                            patient=patient, sample=sample.astype(np.int64), n_samples=names.size,
                            homoplasy=homoplasy, threshold=threshold)
@@ -210,28 +212,38 @@ class _Cells:
     """
 
     names: pd.Index
-    patient: np.ndarray
-    sample: np.ndarray
+    patient: Words
+    sample: Words
     group: np.ndarray
 
 
-def _labels(mdata: Data, airr: Any, names: pd.Index, key: str, default: str) -> np.ndarray:
-    """Column `key` of the named cells, from the receptor modality first."""
-    out = pd.Series(np.nan, index=names, dtype=object)
+def _labels(mdata: Data, airr: Any, names: pd.Index, key: str, default: str) -> Words:
+    """Column `key` of the named cells, from the receptor modality first; in the order of the alphabet."""
+    homes = [airr.obs[key]] if key in airr.obs else []
     if isinstance(mdata, MuData) and access.has_column(mdata, key):
-        out = access.column(mdata, key).astype(object).reindex(names)
-    if key in airr.obs:
-        own = airr.obs[key].astype(object).reindex(names)
-        out = own.where(own.notna(), out)
-    return out.where(out.notna(), default).map(str).to_numpy(dtype=object)
+        homes.append(access.column(mdata, key))
+    if not homes:
+        return Words(np.zeros(len(names), np.int64), np.array([default], dtype=object))
+    out = homes[0].reindex(names)
+    for other in homes[1:]:
+        out = out.astype(object).where(out.notna(), other.astype(object).reindex(names))
+    codes, found = pd.factorize(out)
+    number, texts = pd.factorize(np.array([*map(str, found), default], dtype=object), sort=True)
+    return Words(number[codes], texts)
+
+
+def _assayed(mdata: Data, airr: Any, sample_key: str) -> np.ndarray:
+    """Samples with cells in the receptor modality."""
+    samples = _labels(mdata, airr, airr.obs_names, sample_key, "sample")
+    return samples.texts[np.unique(samples.codes)]
 
 
 def _cells(mdata: Data, airr: Any, patient_key: str, sample_key: str) -> _Cells:
     names = airr.obs_names
     if isinstance(mdata, MuData):
-        assayed = sorted(set(_labels(mdata, airr, names, sample_key, "sample")))
         rest = mdata.obs_names[~mdata.obs_names.isin(names)]
-        names = names.append(rest[np.isin(_labels(mdata, airr, rest, sample_key, "sample"), assayed)])
+        samples = _labels(mdata, airr, rest, sample_key, "sample")
+        names = names.append(rest[np.isin(samples.texts, _assayed(mdata, airr, sample_key))[samples.codes]])
     return _Cells(names, _labels(mdata, airr, names, patient_key, "patient"),
                   _labels(mdata, airr, names, sample_key, "sample"), _groups(mdata, names))
 
@@ -258,15 +270,16 @@ def _posterior_clones(airr: Any, cells: _Cells, airr_key: str,
     table = chain_table(records(airr.obsm[airr_key]))
     parts: list[pd.DataFrame] = []
     frames: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
-    for patient in sorted(set(cells.patient)):
-        rows = np.flatnonzero(cells.patient == patient)
-        local = np.full(cells.patient.size, -1, np.int64)
+    for patient in np.unique(cells.patient.codes):
+        rows = np.flatnonzero(cells.patient.codes == patient)
+        local = np.full(cells.patient.codes.size, -1, np.int64)
         local[rows] = np.arange(rows.size)
         mine = table[local[table["cell"].to_numpy()] >= 0]
         mine = mine.assign(cell=local[mine["cell"].to_numpy()]).reset_index(drop=True)
-        names, sample = np.unique(cells.sample[rows].astype(str), return_inverse=True)
-        found = patient_clones(mine, patient=patient, sample=sample.astype(np.int64), n_samples=names.size,
-                               group=cells.group[rows], threshold=threshold)
+        samples, sample = np.unique(cells.sample.codes[rows], return_inverse=True)
+        names = cells.sample.texts[samples]
+        found = patient_clones(mine, patient=cells.patient.texts[patient], sample=sample.astype(np.int64),
+                               n_samples=names.size, group=cells.group[rows], threshold=threshold)
         parts.append(found.cells.set_index(rows))
         for name, frame in zip(TABLES, (found.receptors, found.rates, found.aliases, found.corrected,
                                               found.markers), strict=True):
@@ -296,6 +309,5 @@ def _write(mdata: Data, airr: Any, cells: pd.DataFrame, airr_mod: str, sample_ke
 
 def _absent(mdata: Data, airr: Any, sample_key: str) -> np.ndarray:
     """Status of cells outside the receptor modality: no_receptor, or empty where their sample has no V(D)J data."""
-    assayed = sorted(set(_labels(mdata, airr, airr.obs_names, sample_key, "sample")))
     sample = access.text(mdata, sample_key, default="sample")
-    return np.where(np.isin(sample, assayed), "no_receptor", "").astype(object)
+    return np.where(np.isin(sample, _assayed(mdata, airr, sample_key)), "no_receptor", "").astype(object)

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from . import chains_cells as cells_
-from .flat import Words, renumbered
+from .flat import Words
+from .flat_cells import renumbered
 from .genes import compatible, is_open
 from .letters import Letters, cores, letters, matches
 from .sorting import by_key

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numba import njit
 
-_BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
-_FIRST = 1 << 12  # places of a table of strings at first
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+from . import flat_cells as cells_
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Words:
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Strings of the rows, ``""`` for a row of -1 and where the string is missing; object."""
         if self.codes.size == 0 or self.texts.size == 0:
-            return np.full(len(rows), "", dtype=object)
+            return repeated("", len(rows))
         codes = self.codes[rows]
         missing = (np.asarray(rows) < 0) | (codes < 0)
         codes[missing] = 0
@@ -43,93 +40,23 @@ class Words:
 
     def take_all(self) -> np.ndarray:
         """Strings of all rows."""
-        return self.take(np.arange(self.codes.size))
+        return np.append(self.texts, np.array([""], dtype=object))[self.codes]
 
     def of_use(self) -> Words:
         """The same without strings that no row has."""
-        kept = np.flatnonzero(used(self.codes, self.texts.size))
+        kept = np.flatnonzero(cells_.used(self.codes, self.texts.size))
         return self if kept.size == self.texts.size else self.chosen(kept)
 
     def chosen(self, kept: np.ndarray) -> Words:
         """The same with the strings `kept`, in that order: all that any row has."""
         number = np.full(self.texts.size, -1, self.codes.dtype)
         number[kept] = np.arange(kept.size, dtype=self.codes.dtype)
-        return Words(renumbered(self.codes, number), self.texts[kept])
+        return Words(cells_.renumbered(self.codes, number), self.texts[kept])
 
 
-@njit(cache=True)
-def used(codes, n):  # type: ignore[no-untyped-def]
-    """Which of the codes ``0..n-1`` occur."""
-    out = np.zeros(n, np.bool_)
-    for row in range(codes.size):
-        if codes[row] >= 0:
-            out[codes[row]] = True
-    return out
-
-
-@njit(cache=True)
-def renumbered(codes, number):  # type: ignore[no-untyped-def]
-    """``number[codes]``, of the numbers' type; negative codes stay."""
-    out = np.full(codes.size, -1, number.dtype)
-    for row in range(codes.size):
-        if codes[row] >= 0:
-            out[row] = number[codes[row]]
-    return out
-
-
-@njit(cache=True)
-def _number(content, start, end, present):  # type: ignore[no-untyped-def]
-    """Number byte strings by first appearance: int32 code of every row, -1 where absent, and the row of each number."""
-    codes, firsts, keys, found = (np.full(start.size, -1, np.int32), np.empty(_FIRST // 2, np.int32),
-                                  np.empty(_FIRST // 2, np.uint64), 0)
-    table = np.full(_FIRST, -1, np.int32)  # grows with what is found, so that few strings stay in the cache
-    for row in range(codes.size):
-        if not present[row]:
-            continue
-        key = _BASIS
-        for at in range(start[row], end[row]):
-            key = (key ^ np.uint64(content[at])) * _PRIME
-        place = np.int64((key * _SPREAD) >> np.uint64(32)) & (table.size - 1)
-        while table[place] >= 0:
-            code = table[place]
-            if keys[code] == key and _equal(content, start[row], end[row], start[firsts[code]], end[firsts[code]]):
-                codes[row] = code
-                break
-            place = (place + 1) & (table.size - 1)
-        if codes[row] >= 0:
-            continue
-        if found == firsts.size:
-            firsts, keys = np.concatenate((firsts, firsts)), np.concatenate((keys, keys))
-            table = _rehashed(keys, found, 4 * found)
-            place = np.int64((key * _SPREAD) >> np.uint64(32)) & (table.size - 1)
-            while table[place] >= 0:
-                place = (place + 1) & (table.size - 1)
-        table[place] = codes[row] = found
-        firsts[found], keys[found] = row, key
-        found += 1
-    return codes, firsts[:found]
-
-
-@njit(cache=True)
-def _rehashed(keys, n, size):  # type: ignore[no-untyped-def]
-    """Table of the first `n` keys."""
-    table = np.full(size, -1, np.int32)
-    for code in range(n):
-        place = np.int64((keys[code] * _SPREAD) >> np.uint64(32)) & (size - 1)
-        while table[place] >= 0:
-            place = (place + 1) & (size - 1)
-        table[place] = code
-    return table
-
-
-@njit(cache=True, forceinline=True)
-def _equal(content, a, a_end, b, b_end):  # type: ignore[no-untyped-def]
-    """Whether two byte strings are equal."""
-    same, at = a_end - a == b_end - b, 0
-    while same and a + at < a_end:
-        same = content[a + at] == content[b + at]
-        at += 1
-    return same
+def repeated(text: str, n: int) -> np.ndarray:
+    """An object array of one and the same text (`np.full` makes a new one for every row)."""
+    return np.array([text], dtype=object).repeat(n)
 
 
 def one_spelling(codes: np.ndarray, texts: Iterable[str]) -> Words:
@@ -138,80 +65,131 @@ def one_spelling(codes: np.ndarray, texts: Iterable[str]) -> Words:
     return Words(number.astype(np.int32)[codes], np.asarray(distinct, dtype=object))
 
 
-def _flat(airr: Any, name: str) -> Any:
-    import awkward as ak
+class Spans(NamedTuple):
+    """A column of strings as their bytes.
 
-    return ak.flatten(airr[name], axis=1)
+    Attributes
+    ----------
+    content
+        uint8: UTF-8 letters.
+    start, end
+        int64 (n): string i is ``content[start[i]:end[i]]``; where it is missing `end` lies before `start`.
+    """
+
+    content: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+
+    @classmethod
+    def of(cls, texts: list[str]) -> Spans:
+        """Spans of strings."""
+        content = np.frombuffer(bytearray("\0".join([*texts, ""]).encode()), np.uint8)
+        end = np.flatnonzero(content == 0)
+        if end.size != len(texts):  # a string holds the very letter between them
+            end = np.cumsum([len(text.encode()) + 1 for text in texts]) - 1
+        return cls(content, np.append(0, end + 1)[:len(texts)], end)
+
+    @classmethod
+    def of_any(cls, values: list[Any]) -> Spans:
+        """Spans of any objects as text; None and NaN are missing."""
+        missing = np.array([value is None or value != value for value in values], bool)
+        found = cls.of(["" if absent else str(value) for value, absent in zip(values, missing, strict=True)])
+        return Spans(found.content, found.start, np.where(missing, found.start - 1, found.end))
+
+    def present(self) -> np.ndarray:
+        """Which strings are not missing."""
+        return self.end >= self.start
+
+    def number(self) -> tuple[np.ndarray, np.ndarray]:
+        """Code of every string by first appearance, int32, -1 where it is missing; and the row of each code."""
+        codes, firsts = cells_.number(*self)
+        return codes, firsts
+
+    def words(self) -> Words:
+        """The strings as `Words`."""
+        codes, firsts = self.number()
+        return Words(codes, self.take(firsts).texts())
+
+    def take(self, rows: np.ndarray) -> Spans:
+        """The strings of the rows; of a row of -1 a missing one."""
+        return Spans(self.content, *cells_.taken(self.start, self.end, rows))
+
+    def texts(self) -> np.ndarray:
+        """The strings, missing ones as ``""``; object."""
+        found = apart(cells_.joined(*self))
+        if found.size != self.start.size:  # a string holds the very letter between them
+            spans = zip(self.start, self.end, strict=True)
+            found = np.fromiter((self.content[a:b].tobytes().decode() for a, b in spans), object, self.start.size)
+        return found
 
 
-def words(airr: Any, name: str) -> Words:
-    """A column of strings (see `Words`); all missing where the array has no such column."""
-    import awkward as ak
-
-    n = int(ak.sum(ak.num(airr, axis=1))) if len(airr) else 0
-    if n == 0 or name not in ak.fields(airr):
-        return Words(np.full(n, -1, np.int32), np.zeros(0, object))
-    found = _spans(_flat(airr, name).layout)
-    if found is None:  # not strings alone
-        column = pd.Series(ak.to_list(_flat(airr, name)), dtype=object)
-        codes, texts = pd.factorize(column.where(column.isna(), column.astype(str)))
-        return Words(codes.astype(np.int32), np.asarray(texts, dtype=object))
-    content, start, end, present = found
-    codes, firsts = _number(content, start, end, present)
-    return Words(codes, _texts(content, start[firsts], end[firsts]))
+def apart(joined: np.ndarray) -> np.ndarray:
+    """Strings from their bytes, each with a zero byte behind it; object."""
+    found = joined.tobytes().decode().split("\0")
+    return np.fromiter(found[:-1], object, len(found) - 1)
 
 
-def _texts(content: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Strings from their bytes; where all are ASCII they are decoded at once."""
-    whole, out = content.tobytes(), np.empty(start.size, dtype=object)
-    spans = zip(start.tolist(), end.tolist(), strict=True)
-    if whole.isascii():
-        text = whole.decode("ascii")
-        out[:] = [text[a:b] for a, b in spans]
-    else:
-        out[:] = [whole[a:b].decode() for a, b in spans]
-    return out
+class Chains:
+    """Chains of scirpy's AIRR array, one behind the other; a column is read when it is asked for.
+
+    Attributes
+    ----------
+    ptr
+        int64 (n_cells + 1): the chains of cell i are the rows ``ptr[i]`` to ``ptr[i + 1]``.
+    names
+        Columns that there are.
+    """
+
+    def __init__(self, airr: Any) -> None:
+        import awkward as ak
+
+        self.ptr, self.names = np.zeros(len(airr) + 1, np.int64), ak.fields(airr)
+        if len(airr):
+            np.cumsum(ak.to_numpy(ak.num(airr, axis=1)), out=self.ptr[1:])
+        self._flat: Any = ak.flatten(airr, axis=1) if len(self) else None
+
+    def __len__(self) -> int:
+        return int(self.ptr[-1])
+
+    def cells(self) -> np.ndarray:
+        """Cell of every chain, int64 (n,)."""
+        return np.repeat(np.arange(self.ptr.size - 1), np.diff(self.ptr))
+
+    def spans(self, name: str) -> Spans:
+        """A column of strings; all missing where the array has no such column."""
+        import awkward as ak
+
+        if name not in self.names or not len(self):
+            return Spans(np.zeros(0, np.uint8), np.zeros(len(self), np.int64), np.full(len(self), -1, np.int64))
+        return _spans(self._flat[name].layout) or Spans.of_any(ak.to_list(self._flat[name]))
+
+    def numbers(self, name: str) -> np.ndarray:
+        """A column of numbers, float64 (n,), 0 where it is missing."""
+        return self._filled(name, 0).astype(np.float64)
+
+    def flags(self, name: str, *, missing: bool) -> np.ndarray:
+        """A column of truth values, bool (n,)."""
+        return self._filled(name, missing).astype(bool)
+
+    def _filled(self, name: str, missing: float) -> np.ndarray:
+        import awkward as ak
+
+        if name not in self.names or not len(self):
+            return np.full(len(self), missing)
+        column = self._flat[name]
+        return np.asarray(ak.to_numpy(ak.fill_none(column, missing) if column.layout.is_option else column))
 
 
-def _spans(layout: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
-    """Bytes of a column of strings, and start, end and presence of every one; None if it holds something else."""
+def _spans(layout: Any) -> Spans | None:
+    """Spans of a column; None if it holds something else than strings."""
     index = None
     if layout.is_option or layout.is_indexed:
         layout = layout if hasattr(layout, "index") else layout.to_IndexedOptionArray64()
         index, layout = np.asarray(layout.index.data, np.int64), layout.content
     if not layout.is_list or layout.parameter("__array__") != "string":
         return None
-    start, end = (np.ascontiguousarray(ends.data, np.int64) for ends in (layout.starts, layout.stops))
-    content = np.ascontiguousarray(layout.content.data)
+    content = np.require(layout.content.data, np.uint8, ["C", "W"])  # compiled code knows one kind of array
+    whole = Spans(content, *(np.require(ends.data, np.int64, ["C", "W"]) for ends in (layout.starts, layout.stops)))
     if index is None:
-        return content, start, end, np.ones(start.size, bool)
-    if start.size == 0:
-        return content, np.zeros(index.size, np.int64), np.zeros(index.size, np.int64), np.zeros(index.size, bool)
-    return content, start[index], end[index], index >= 0
-
-
-def numbers(airr: Any, name: str) -> np.ndarray:
-    """A column of numbers, float64 (n,), 0 where it is missing."""
-    import awkward as ak
-
-    if name not in ak.fields(airr):
-        return np.zeros(int(ak.sum(ak.num(airr, axis=1))) if len(airr) else 0)
-    values = ak.to_numpy(ak.fill_none(_flat(airr, name), 0))
-    return np.asarray(values, dtype=np.float64)
-
-
-def flags(airr: Any, name: str, *, missing: bool) -> np.ndarray:
-    """A column of truth values, bool (n,)."""
-    import awkward as ak
-
-    if name not in ak.fields(airr):
-        return np.full(numbers(airr, name).size, missing)
-    return np.asarray(ak.to_numpy(ak.fill_none(_flat(airr, name), missing)), dtype=bool)
-
-
-def cells(airr: Any) -> np.ndarray:
-    """Cell of every chain, int64 (n,)."""
-    import awkward as ak
-
-    counts = ak.to_numpy(ak.num(airr, axis=1)) if len(airr) else np.zeros(0, np.int64)
-    return np.repeat(np.arange(len(airr)), counts)
+        return whole
+    return whole.take(index)

@@ -27,11 +27,10 @@ def kinds_shown(cell: np.ndarray, locus: Words, productive: np.ndarray, n_cells:
 
 
 def kind_names(bits: np.ndarray) -> np.ndarray:
-    """Names of the kinds whose bits are set, bool (kinds, n), joined by ``+``; object (n,)."""
+    """Names of the kinds whose bits are set, uint8 (n,), the first kind lowest, joined by ``+``; object (n,)."""
     sets = range(1 << len(KINDS))
     names = ["+".join(kind for row, kind in enumerate(KINDS) if (chosen >> row) & 1) for chosen in sets]
-    digits = (1 << np.arange(len(KINDS), dtype=np.uint8))[:, None]
-    return np.array(names, dtype=object)[(bits * digits).sum(axis=0, dtype=np.uint8)]
+    return np.array(names, dtype=object)[bits]
 
 
 def beside_b_cell(table: pd.DataFrame, shown: np.ndarray, sample: np.ndarray, doublet: np.ndarray) -> np.ndarray:

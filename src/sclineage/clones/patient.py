@@ -87,7 +87,7 @@ def patient_clones(table: pd.DataFrame, *, patient: str, sample: np.ndarray, n_s
     rates, calls, clones = _rates(found.fit, obs, n_samples), found.cells, found.clones
     del obs, row, found  # what the ids and tables need no more makes room for them
     ids, aliases = clone_ids(patient, clones, heads)
-    cells = _cell_columns(calls, ids, kind_names(shown))
+    cells = _cell_columns(calls, ids, kind_names(np.packbits(shown, axis=0, bitorder="little")[0]))
     del calls
     aliases = pd.concat([aliases, child_aliases(patient, clones, ids, heads, collapsed)], ignore_index=True)
     markers = clone_markers(table.iloc[:0] if productive.all() else table, _members(cells))
