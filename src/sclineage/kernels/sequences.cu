@@ -55,7 +55,7 @@ __device__ __forceinline__ u64 occupied(u64 word) {
     return (any | (word >> 4)) & LOW;
 }
 
-__device__ __forceinline__ u64 merged(u64 word) { return word & ~((word >> 4) & (word >> 3) & (word >> 2) & LOW); }
+__device__ __forceinline__ u64 merged(u64 word) { return word & ~(~(word >> 3) & (word >> 2) & (word >> 1) & LOW); }
 
 __device__ __forceinline__ int lowest_bit(u64 word) { return __ffsll((i64)word) - 1; }
 

@@ -1,8 +1,9 @@
 """Packed residues: the bit layout of `sequences`, and the few instructions Numba has no name for.
 
 Twelve residues of five bits share a 64-bit word, the first residue in the lowest bits; the four highest bits are zero.
-Code 0 is "no residue", so a sequence and its extension differ. I, V, F and Y hold the four codes with the upper three
-bits set, I/V and F/Y apart in the lowest bit only: clearing that bit merges the two pairs that tcrdist calls cheap.
+Code 0 is "no residue", so a sequence and its extension differ. A code is the place of the letter in the alphabet with
+the four upper bits flipped where it is odd: then I/V and F/Y are apart in the lowest bit only, and they alone hold 011
+in the three bits above it. Clearing that bit merges the two pairs that tcrdist calls cheap.
 """
 
 from __future__ import annotations
@@ -19,17 +20,19 @@ RESIDUE_BITS = 5
 PER_WORD = 12
 LOW = sum(1 << (RESIDUE_BITS * i) for i in range(PER_WORD))  # the lowest bit of each residue
 RESIDUE = (1 << RESIDUE_BITS) - 1
-_PLAIN = "ARNDCQEGHLKMPSTWBJOUXZ*_"
-_PAIRED = "IVFY"
+FLIP = RESIDUE - 1  # of an odd place in the alphabet
+STAR = "["  # stands for *, whose own place is that of J
 STANDARD = "ARNDCQEGHILKMFPSTWYV"
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + STAR + "_"
 BAD = 255
 MAX_EDITS = 31
+AT_ONCE = 32  # bytes that `bytes_equal` compares
 
 CODES = np.full(256, BAD, dtype=np.uint8)
-for _rank, _letter in enumerate(_PLAIN):
-    CODES[ord(_letter)] = 1 + _rank
-for _rank, _letter in enumerate(_PAIRED):
-    CODES[ord(_letter)] = 28 + _rank
+for _letter in LETTERS:
+    _place = ord(_letter) & RESIDUE
+    CODES[ord(_letter)] = _place ^ (FLIP if _place & 1 else 0)
+CODES[ord("*")], CODES[ord(STAR)] = CODES[ord(STAR)], BAD
 
 _LOW = np.uint64(LOW)
 _RESIDUE = np.uint64(RESIDUE)
@@ -60,6 +63,26 @@ def _pointer(context: Any, builder: Any, signature: Any, args: Any) -> Any:
     kind = signature.args[0]
     array = context.make_array(kind)(context, builder, args[0])
     return cgutils.get_item_pointer(context, builder, kind, array, [args[1]], wraparound=False)
+
+
+def _load_eight(_context: Any, array: Any, _at: Any) -> Any:
+    """Eight bytes of a 1-d uint8 array as one uint64, the first one lowest."""
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = builder.bitcast(_pointer(context, builder, signature, args), ir.IntType(64).as_pointer())
+        return builder.load(pointer, align=1)
+    return types.uint64(array, types.intp), generate
+
+
+def _bytes_equal(_context: Any, array: Any, _at: Any, _byte: Any) -> Any:
+    """Which of 32 bytes of a 1-d uint8 array equal a byte, as bits of a uint64: one comparison of a vector register."""
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.VectorType(ir.IntType(8), AT_ONCE)
+        pointer = builder.bitcast(_pointer(context, builder, signature, args), kind.as_pointer())
+        byte = builder.insert_element(ir.Constant(kind, ir.Undefined), args[2], ir.Constant(ir.IntType(32), 0))
+        same = ir.Constant(ir.VectorType(ir.IntType(32), AT_ONCE), [0] * AT_ONCE)
+        bits = builder.icmp_unsigned("==", builder.load(pointer, align=1), builder.shuffle_vector(byte, byte, same))
+        return builder.zext(builder.bitcast(bits, ir.IntType(AT_ONCE)), ir.IntType(64))
+    return types.uint64(array, types.intp, types.uint8), generate
 
 
 def _atomic_add(_context: Any, array: Any, _at: Any, _value: Any) -> Any:
@@ -94,6 +117,8 @@ def _compare_and_swap(_context: Any, array: Any, _at: Any, _old: Any, _new: Any)
 popcount: Any = intrinsic(_popcount)
 trailing_zeros: Any = intrinsic(_trailing_zeros)
 leading_zeros: Any = intrinsic(_leading_zeros)
+load_eight: Any = intrinsic(_load_eight)
+bytes_equal: Any = intrinsic(_bytes_equal)
 atomic_add: Any = intrinsic(_atomic_add)
 atomic_min: Any = intrinsic(_atomic_min)
 atomic_load: Any = intrinsic(_atomic_load)
@@ -112,7 +137,7 @@ def occupied(word: np.uint64) -> np.uint64:
 @njit(cache=True, inline="always")
 def merged(word: np.uint64) -> np.uint64:
     """The word with I/V and F/Y merged."""
-    return word & ~((word >> _FOUR) & (word >> _THREE) & (word >> _TWO) & _LOW)
+    return word & ~(~(word >> _THREE) & (word >> _TWO) & (word >> _ONE) & _LOW)
 
 
 @njit(cache=True, inline="always")

@@ -11,6 +11,7 @@ from numba import njit, prange
 
 from .sequences_bits import atomic_add, merged, occupied, popcount, shifted
 from .sequences_distance import distance, field_range, owns
+from .sequences_filter import table_bits
 from .sequences_joins import is_short, join_itself, join_two
 from .sequences_keys import (
     ALIGNED,
@@ -26,13 +27,13 @@ from .sequences_keys import (
     Task,
     fill_masks,
     plain_key,
-    table_bits,
     task_key,
 )
 from .sequences_metrics import TCRDIST, Metric
 from .sequences_pack import Index
 from .sequences_plan import BRUTE, CROSS, DUPLICATES, NO_FILTER, SELF, Plan
-from .sequences_sinks import HITS, Sink, hand_over, hand_over_duplicates, keep
+from .sequences_short import Scratch, make_scratch
+from .sequences_sinks import HITS, Sink, hand_over, hand_over_duplicates, hold
 
 TILE = 512
 _ONE = np.uint64(1)
@@ -41,7 +42,7 @@ _ONE = np.uint64(1)
 # --- joins ------------------------------------------------------------------------------------------------------------
 @njit(cache=True)
 def _join_itself(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sink, edits: np.ndarray,
-                 tables: tuple[np.ndarray, np.ndarray], hits: np.ndarray) -> None:
+                 scratch: Scratch, hits: np.ndarray) -> None:
     """Join equal keys within one group through a chained hash table."""
     group, words, kind = task[SHORT], index.words, metric.kind
     base, stride, width, length = index.bases[group], index.strides[group], index.widths[group], index.lengths[group]
@@ -50,7 +51,7 @@ def _join_itself(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sin
     fill_masks(masks, block_of, metric, task)
     kept = masks[0] | masks[1] | masks[2]
     bits = table_bits(index.counts[group])
-    (head, following), turn, held = tables, np.uint64(64 - bits), 0
+    head, following, turn, held = scratch.head, scratch.following, np.uint64(64 - bits), 0
     head[:1 << bits] = -1
     for x in range(index.counts[group]):
         bucket = plain_key(words, base + x, stride, kept, kind) >> turn
@@ -61,7 +62,9 @@ def _join_itself(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sin
             if owns(words, there, here, metric, task, block_of):
                 gap = distance(words, there, here, metric, edits)
                 if gap >= 0:
-                    held = keep(index, sink, hits, held, task, other, x, gap)
+                    held = hold(hits, held, other, x, gap)
+                    if held == HITS:
+                        held = hand_over(index, sink, hits, held, task)
             other = following[other]
     hand_over(index, sink, hits, held, task)
 
@@ -81,7 +84,7 @@ def _build(index: Index, metric: Metric, task: Task, masks: np.ndarray, head: np
 
 @njit(cache=True)
 def _join_two(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sink, edits: np.ndarray,
-              tables: tuple[np.ndarray, np.ndarray], hits: np.ndarray) -> None:
+              scratch: Scratch, hits: np.ndarray) -> None:
     """Join the keys of the shorter group with those, shifted, of the longer one (or of the same group)."""
     short, long, words, kind = task[SHORT], task[LONG], index.words, metric.kind
     base, stride, width, length = index.bases[short], index.strides[short], index.widths[short], index.lengths[short]
@@ -89,7 +92,7 @@ def _join_two(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sink, 
     block_of = plan.maps[task[MAP]:task[MAP] + length]
     masks = np.empty((3, width), dtype=np.uint64)
     fill_masks(masks, block_of, metric, task)
-    head, following = tables
+    head, following = scratch.head, scratch.following
     _build(index, metric, task, masks, head, following)
     turn, held = np.uint64(64 - table_bits(index.counts[short])), 0
     middle = reach - length if task[MIDDLE] == ALIGNED else task[MIDDLE]
@@ -101,7 +104,9 @@ def _join_two(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sink, 
             if (short != long or x != y) and owns(words, there, here, metric, task, block_of):
                 gap = distance(words, there, here, metric, edits)
                 if gap >= 0:
-                    held = keep(index, sink, hits, held, task, x, y, gap)
+                    held = hold(hits, held, x, y, gap)
+                    if held == HITS:
+                        held = hand_over(index, sink, hits, held, task)
             x = following[x]
     hand_over(index, sink, hits, held, task)
 
@@ -145,18 +150,20 @@ def _brute(index: Index, metric: Metric, task: Task, sink: Sink, edits: np.ndarr
                     continue
                 gap = distance(words, here, (far + start + y, step, size, reach), metric, edits)
                 if gap >= 0:
-                    held = keep(index, sink, hits, held, task, x, start + y, gap)
+                    held = hold(hits, held, x, start + y, gap)
+                    if held == HITS:
+                        held = hand_over(index, sink, hits, held, task)
     hand_over(index, sink, hits, held, task)
 
 
 # --- workers ----------------------------------------------------------------------------------------------------------
 @njit(cache=True)
 def table_rows(index: Index, tasks: np.ndarray) -> int:
-    """Rows of the largest hash table that the tasks need."""
+    """Rows of the largest group that the tasks join."""
     rows = 1
     for task in tasks:
         if task[KIND] == SELF or task[KIND] == CROSS:
-            rows = max(rows, index.counts[task[SHORT]])
+            rows = max(rows, index.counts[task[SHORT]], index.counts[task[LONG]])
     return rows
 
 
@@ -167,7 +174,7 @@ def _numbers(row: np.ndarray) -> Task:
 
 
 @njit(cache=True)
-def _do(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sink, edits: np.ndarray, tables: tuple,
+def _do(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sink, edits: np.ndarray, scratch: Scratch,
         counts: np.ndarray, hits: np.ndarray) -> None:
     if task[KIND] == DUPLICATES:
         hand_over_duplicates(index, task, sink)
@@ -175,26 +182,25 @@ def _do(index: Index, metric: Metric, plan: Plan, task: Task, sink: Sink, edits:
         _brute(index, metric, task, sink, edits, counts, hits)
     elif task[KIND] == SELF:
         if is_short(index, task):
-            join_itself(index, metric, plan, task, sink, tables, hits)
+            join_itself(index, metric, plan, task, sink, scratch, hits)
         else:
-            _join_itself(index, metric, plan, task, sink, edits, tables, hits)
+            _join_itself(index, metric, plan, task, sink, edits, scratch, hits)
     elif is_short(index, task):
-        join_two(index, metric, plan, task, sink, edits, tables, hits)
+        join_two(index, metric, plan, task, sink, edits, scratch, hits)
     else:
-        _join_two(index, metric, plan, task, sink, edits, tables, hits)
+        _join_two(index, metric, plan, task, sink, edits, scratch, hits)
 
 
 @njit(cache=True)
 def _work(index: Index, metric: Metric, plan: Plan, sink: Sink, counter: np.ndarray, rows: int) -> int:
     """Draw tasks until none is left; return how many were done."""
-    tables = np.empty(1 << table_bits(rows), dtype=np.int32), np.empty(rows, dtype=np.int32)
-    counts, hits = np.empty(TILE, dtype=np.int64), np.empty((HITS, 3), dtype=np.int64)
+    scratch, counts, hits = make_scratch(rows), np.empty(TILE, dtype=np.int64), np.empty((HITS, 3), dtype=np.int64)
     edits, done = np.empty(4 * (metric.cutoff + 2), dtype=np.int64), 0
     while True:
         number = atomic_add(counter, 0, 1)
         if number >= plan.tasks.shape[0]:
             return done
-        _do(index, metric, plan, _numbers(plan.tasks[number]), sink, edits, tables, counts, hits)
+        _do(index, metric, plan, _numbers(plan.tasks[number]), sink, edits, scratch, counts, hits)
         done += 1
 
 

@@ -13,6 +13,7 @@ from . import sequences_keys as keys
 from . import sequences_metrics as metrics
 from . import sequences_plan as planning
 from . import sequences_sinks as sinks
+from .sequences_filter import table_bits
 from .sequences_keys import KIND, LONG, ROW0, ROW1, SHORT
 from .sequences_metrics import LEVENSHTEIN, TCRDIST, Metric
 from .sequences_pack import Index, Packed
@@ -100,7 +101,7 @@ def _starts(sizes: np.ndarray) -> np.ndarray:
 
 
 def _head_bits(index: Index, tasks: np.ndarray) -> np.ndarray:
-    return np.array([keys.table_bits(n) for n in index.counts[tasks[:, SHORT]].tolist()], dtype=np.int32)
+    return np.array([table_bits(n) for n in index.counts[tasks[:, SHORT]].tolist()], dtype=np.int32)
 
 
 def _tiles(index: Index, tasks: np.ndarray) -> np.ndarray:

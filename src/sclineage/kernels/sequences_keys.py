@@ -82,15 +82,6 @@ def task_masks(index: Index, metric: Metric, tasks: np.ndarray, maps: np.ndarray
     return masks, starts[:-1].copy()
 
 
-@njit(cache=True)
-def table_bits(n: int) -> int:
-    """Bits of a hash table that is at most half full with n entries."""
-    bits = 1
-    while (1 << bits) < 2 * n:
-        bits += 1
-    return bits
-
-
 # --- blocks -----------------------------------------------------------------------------------------------------------
 @njit(cache=True)
 def _sampled_residue(index: Index, group: int, at: int, row: int, sample: int, metric: Metric) -> np.uint64:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .sequences_bits import CODES, STANDARD
+from .sequences_bits import CODES, RESIDUE, STANDARD, merged
 
 HAMMING, LEVENSHTEIN, TCRDIST = 0, 1, 2
 
@@ -66,14 +66,9 @@ def tcrdist_costs() -> np.ndarray:
 
 
 def _cheapest(costs: np.ndarray) -> int:
-    codes = np.arange(32, dtype=np.uint64)
-    unlike = merged_codes(codes)[:, None] != merged_codes(codes)[None, :]
+    codes = np.array([merged.py_func(np.uint64(code)) for code in range(RESIDUE + 1)])
+    unlike = codes[:, None] != codes[None, :]
     return int(costs[unlike & (costs > 0)].min())
-
-
-def merged_codes(codes: np.ndarray) -> np.ndarray:
-    """Residue codes with I/V and F/Y merged."""
-    return np.where(codes >= 28, codes & ~np.uint64(1), codes)
 
 
 COSTS = tcrdist_costs()

@@ -11,15 +11,35 @@ from numba import njit, prange
 
 from .. import _backend
 from .._errors import InputError
-from .sequences_bits import BAD, CODES, PER_WORD, RESIDUE_BITS, STANDARD
+from .sequences_bits import (
+    AT_ONCE,
+    BAD,
+    CODES,
+    FLIP,
+    LOW,
+    PER_WORD,
+    RESIDUE_BITS,
+    STANDARD,
+    STAR,
+    bytes_equal,
+    load_eight,
+    trailing_zeros,
+)
+from .sequences_filter import filter_bits, filter_words, list_shared, note, table_bits
 
-CHUNK = 8192  # rows that one thread packs at a time; fewer in all wake no thread
-_MIX = np.uint64(0x9E3779B97F4A7C15)
+ALONE = 8192  # sequences up to which no second thread is woken
+MOST_COUNTED = 1024  # lengths that are counted at the first try
 _NOT_STANDARD, _UNKNOWN = 1, 2
-_OFFENCE = np.where(BAD == CODES, _UNKNOWN, _NOT_STANDARD).astype(np.uint8)  # of each byte; 0 for the 20 amino acids
 BREAK = ord("\n")  # between two sequences
-_AMINO_ACIDS = sum(1 << (ord(letter) & 31) for letter in STANDARD)
+END = "\n" + 63 * "A"  # behind the last: what begins within the text is read 32 bytes at a time
+_OFFENCE = np.where(BAD == CODES, _UNKNOWN, _NOT_STANDARD).astype(np.uint8)  # of each byte; 0 for the 20 amino acids
 _OFFENCE[[ord(letter) for letter in STANDARD] + [BREAK]] = 0
+
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+_BREAK, _FLIP, _LOW, _ZERO, _ONE = np.uint8(BREAK), np.uint64(FLIP), np.uint64(LOW), np.uint64(0), np.uint64(1)
+_ONES = np.uint64(0x001F001F001F001F), np.uint64(0x03E003E003E003E0)  # letters, each second one moved to its neighbour
+_PAIRS = np.uint64(0x000003FF000003FF), np.uint64(0x000FFC00000FFC00)
+_FOURS = np.uint64(0x00000000000FFFFF), np.uint64(0x000000FFFFF00000)
 
 
 class Index(NamedTuple):
@@ -78,98 +98,129 @@ def _missing(sequences: list[Any]) -> InputError:
 
 
 def _text(sequences: list[Any]) -> np.ndarray:
-    """The sequences' letters, uint8, a line break between any two."""
+    """The sequences' letters, uint8, a line break behind each; then letters that no sequence has (`END`)."""
     try:
-        data = "\n".join(sequences).encode("ascii")
+        joined = "\n".join(sequences) + (END if sequences else END[1:])
+        return np.frombuffer(joined.encode("ascii"), dtype=np.uint8)
     except TypeError:
         raise _missing(sequences) from None
     except UnicodeEncodeError:
         row = next(r for r, s in enumerate(sequences) if not s.isascii())
         raise InputError("sequences", f"found {sequences[row]!r}", "give letters A-Z, * or _ only",
                          place=f"entry {row}") from None
-    return np.frombuffer(data, dtype=np.uint8) if data else np.empty(0, dtype=np.uint8)
 
 
-def _starts(text: np.ndarray, sequences: list[str]) -> np.ndarray:
-    """Where each sequence begins, int64 (n + 1,): the last would begin past a line break at the end."""
-    if np.count_nonzero(text == BREAK) > max(0, len(sequences) - 1):
+def _sizes(text: np.ndarray, sequences: list[str]) -> np.ndarray:
+    """Number of sequences of each length, int64."""
+    for room in (MOST_COUNTED, text.size):
+        sizes = np.zeros(room, dtype=np.int64)
+        end = _count_lengths(text, len(sequences), sizes)
+        if end >= 0:
+            break
+    if end != text.size - len(END) + 1:
         row = next(r for r, s in enumerate(sequences) if "\n" in s)
         raise InputError("sequences", "found a line break", "give letters A-Z, * or _ only", place=f"entry {row}")
-    starts = np.zeros(len(sequences) + 1, dtype=np.int64)
-    if sequences:
-        _fill_starts(text, starts)
-    return starts
+    return sizes
 
 
 @njit(cache=True)
-def _fill_starts(text: np.ndarray, starts: np.ndarray) -> None:
-    row = 1
-    for at in range(text.size):  # without a branch: what stands there is right once the row moves on
-        starts[row] = at + 1
-        row += text[at] == BREAK
-    starts[-1] = text.size + 1
+def _length_at(text: np.ndarray, start: int) -> int:
+    """Letters from here to the next line break."""
+    at, found = start, bytes_equal(text, start, _BREAK)
+    while found == _ZERO:
+        at += AT_ONCE
+        found = bytes_equal(text, at, _BREAK)
+    return at - start + trailing_zeros(found)
 
 
-def _check_letters(text: np.ndarray, starts: np.ndarray) -> tuple[str, int] | None:
-    """The first letter beyond the amino acids and its sequence, if there is one."""
-    if _is_standard(text, _AMINO_ACIDS):
-        return None
+@njit(cache=True)
+def _count_lengths(text: np.ndarray, n: int, sizes: np.ndarray) -> int:
+    """Count n sequences by length; return where the last one's break ends, or -1 where one is too long to count."""
+    at = 0
+    for _ in range(n):
+        length = _length_at(text, at)
+        if length >= sizes.size:
+            return -1
+        sizes[length] += 1
+        at += length + 1
+    return at
+
+
+def _check_letters(text: np.ndarray) -> tuple[np.ndarray, tuple[str, int] | None]:
+    """The text as it is packed, and the first letter beyond the amino acids and its sequence, if there is one."""
+    if _is_standard(text):
+        return text, None
     offence = _OFFENCE[text]
     worst = offence.max()
-    at = int(np.flatnonzero(offence == worst)[0])
-    letter, row = chr(text[at]), int(np.searchsorted(starts, at, side="right") - 1)
+    at = int(np.argmax(offence == worst))
+    letter, row = chr(text[at]), int(np.count_nonzero(text[:at] == BREAK))
     if worst == _UNKNOWN:
         fix = "upper-case the sequences" if letter.islower() else "give letters A-Z, * or _ only"
         raise InputError("sequences", f"found the letter {letter!r}", fix, place=f"entry {row}")
-    return letter, row
+    return np.where(text == ord("*"), np.uint8(ord(STAR)), text), (letter, row)
 
 
 @njit(cache=True)
-def _is_standard(text: np.ndarray, amino_acids: int) -> bool:
+def _is_standard(text: np.ndarray) -> bool:
     """Whether there are only amino acids and line breaks: without a branch or a table, in vector registers."""
-    found = 1
+    other = np.uint8(0)
     for at in range(text.size):
-        letter = np.int64(text[at])
-        in_column = (letter >> 5) == 2
-        found &= ((amino_acids >> (letter & 31)) & in_column) | (letter == BREAK)
-    return found == 1
+        c = text[at]
+        beyond = (c < 65) | (c > 89) | (c == 66) | (c == 74) | (c == 79) | (c == 85) | (c == 88)
+        other |= np.uint8(beyond & (c != 10))
+    return other == 0
 
 
 # --- packing ----------------------------------------------------------------------------------------------------------
 @njit(cache=True)
-def _order_by_length(starts: np.ndarray, group_of_length: np.ndarray, cursor: np.ndarray) -> np.ndarray:
-    order = np.empty(starts.size - 1, dtype=np.int32)
-    for row in range(order.size):
-        group = group_of_length[starts[row + 1] - starts[row] - 1]
-        order[cursor[group]] = row
-        cursor[group] += 1
-    return order
+def _codes_of_eight(text: np.ndarray, at: int) -> np.uint64:
+    """Places in the alphabet of eight letters, five bits each: neighbours move together, then pairs, then fours."""
+    word = load_eight(text, at)
+    word = (word & _ONES[0]) | ((word >> np.uint64(3)) & _ONES[1])
+    word = (word & _PAIRS[0]) | ((word >> np.uint64(6)) & _PAIRS[1])
+    return (word & _FOURS[0]) | ((word >> np.uint64(12)) & _FOURS[1])
 
 
 @njit(cache=True)
-def _pack_rows(text: np.ndarray, starts: np.ndarray, order: np.ndarray, group_start: np.ndarray, bases: np.ndarray,
-               words: np.ndarray, codes: np.ndarray, first: int, last: int) -> None:
-    """Pack the rows first ... last - 1 of the order by length."""
-    group = np.searchsorted(group_start, first, side="right") - 1
-    for row in range(first, last):
-        while row >= group_start[group + 1]:
-            group += 1
-        stride, place = group_start[group + 1] - group_start[group], bases[group] + row - group_start[group]
-        start, end = starts[order[row]], starts[order[row] + 1] - 1
-        for word_start in range(start, end, PER_WORD):
-            packed = np.uint64(0)
-            for at in range(min(word_start + PER_WORD, end) - 1, word_start - 1, -1):
-                packed = (packed << np.uint64(RESIDUE_BITS)) | np.uint64(codes[text[at]])
-            words[place] = packed
-            place += stride
+def _word_at(text: np.ndarray, at: int, letters: int) -> np.uint64:
+    """A packed word of the first letters, at most 12, of those that begin here; twenty bytes are read."""
+    word = _codes_of_eight(text, at) | (_codes_of_eight(text, at + 8) << np.uint64(8 * RESIDUE_BITS))
+    word &= (_ONE << np.uint64(RESIDUE_BITS * letters)) - _ONE
+    return word ^ ((word & _LOW) * _FLIP)
 
 
-@njit(cache=True, parallel=True)
-def _pack_in_parallel(text: np.ndarray, starts: np.ndarray, order: np.ndarray, group_start: np.ndarray,
-                      bases: np.ndarray, words: np.ndarray, codes: np.ndarray) -> None:
-    for part in prange((order.size + CHUNK - 1) // CHUNK):
-        _pack_rows(text, starts, order, group_start, bases, words, codes, part * CHUNK,
-                   min(order.size, (part + 1) * CHUNK))
+@njit(cache=True)
+def _pack_all(text: np.ndarray, rank: np.ndarray, place: np.ndarray, stride: np.ndarray, words: np.ndarray,
+              order: np.ndarray) -> None:
+    """Pack every sequence to its place in its group, and note its row.
+
+    By length: the `rank` of the next one in the order by length, the `place` of its first word, the `stride` from word
+    to word, 0 where there is one word only.
+    """
+    at = 0
+    for row in range(order.size):
+        length = _length_at(text, at)
+        order[rank[length]] = row
+        rank[length] += 1
+        if length:
+            first = place[length]
+            place[length] += 1
+            words[first + stride[length]] = _word_at(text, at + PER_WORD, max(0, min(PER_WORD, length - PER_WORD)))
+            words[first] = _word_at(text, at, min(PER_WORD, length))
+            for word in range(2, (length + PER_WORD - 1) // PER_WORD):
+                words[first + word * stride[length]] = _word_at(
+                    text, at + word * PER_WORD, min(PER_WORD, length - word * PER_WORD))
+        at += length + 1
+
+
+# --- equal sequences --------------------------------------------------------------------------------------------------
+@njit(cache=True)
+def _key(words: np.ndarray, x: int) -> np.uint64:
+    key = np.uint64(0)
+    for word in range(words.shape[0]):
+        key = (key ^ words[word, x]) * _MIX
+        key ^= key >> np.uint64(32)
+    return key * _MIX
 
 
 @njit(cache=True)
@@ -181,29 +232,49 @@ def _equal(words: np.ndarray, x: int, y: int) -> bool:
 
 
 @njit(cache=True)
+def _find_equal(words: np.ndarray, rank: np.ndarray) -> int:
+    """Give each column the first one that equals it, in `rank`; return how many equal an earlier one."""
+    n = rank.size
+    turn, slots = np.uint64(64 - filter_bits(n)), np.zeros(filter_words(n), dtype=np.uint64)
+    for x in range(n):
+        slot = _key(words, x) >> turn
+        rank[x] = slot
+        note(slots, slot)
+    listed = np.empty(n, dtype=np.int32)
+    listed = listed[:list_shared(slots, rank, listed)]
+    turn = np.uint64(64 - table_bits(listed.size))
+    head, following = np.full(1 << table_bits(listed.size), -1, dtype=np.int32), np.empty(listed.size, dtype=np.int32)
+    for x in range(n):
+        rank[x] = x
+    repeated = 0
+    for k in range(listed.size):
+        x, bucket = listed[k], _key(words, listed[k]) >> turn
+        other = head[bucket]
+        while other >= 0 and not _equal(words, x, listed[other]):
+            other = following[other]
+        if other >= 0:
+            rank[x] = listed[other]
+            repeated += 1
+        else:
+            following[k], head[bucket] = head[bucket], k
+    return repeated
+
+
+@njit(cache=True)
 def _keep_distinct(words: np.ndarray, rank: np.ndarray) -> int:
     """Move the distinct columns of `words` to the front, in order; `rank` gets each column's new place."""
     n = rank.size
-    bits = 1
-    while (1 << bits) < 2 * n:
-        bits += 1
-    head, following = np.full(1 << bits, -1, dtype=np.int32), np.empty(n, dtype=np.int32)
+    if _find_equal(words, rank) == 0:
+        return n
     distinct = 0
     for x in range(n):
-        key = np.uint64(0)
+        if rank[x] < x:
+            rank[x] = rank[rank[x]]
+            continue
         for word in range(words.shape[0]):
-            key = (key ^ words[word, x]) * _MIX
-            key ^= key >> np.uint64(32)
-        bucket = (key * _MIX) >> np.uint64(64 - bits)
-        seen = head[bucket]
-        while seen >= 0 and not _equal(words, x, seen):
-            seen = following[seen]
-        rank[x] = seen if seen >= 0 else distinct
-        if seen < 0:
-            words[:, distinct] = words[:, x]
-            following[distinct] = head[bucket]
-            head[bucket] = distinct
-            distinct += 1
+            words[word, distinct] = words[word, x]
+        rank[x] = distinct
+        distinct += 1
     return distinct
 
 
@@ -277,31 +348,22 @@ def pack(sequences: Sequence[str]) -> Packed:
     if len(given) >= 2**31:
         raise InputError("sequences", f"found {len(given)}", "give fewer than 2**31 at a time")
     text = _text(given)
-    starts = _starts(text, given)
-    standard = _check_letters(text, starts)
-    order, lengths, group_start = _length_groups(starts)
-    widths = -(-lengths // PER_WORD)
-    bases = _prefix(widths * np.diff(group_start))
-    words = np.empty(bases[-1], dtype=np.uint64)
-    rank = np.empty(order.size, dtype=np.int32)
-    with _backend.threads(None):
-        if order.size <= CHUNK:
-            _pack_rows(text, starts, order, group_start, bases, words, CODES, 0, order.size)
-            counts = _distinct_serially(words, group_start, widths, bases, rank)
-        else:
-            _pack_in_parallel(text, starts, order, group_start, bases, words, CODES)
-            del text, starts
-            counts = _distinct_in_parallel(words, group_start, widths, bases, rank)
-    firsts = _prefix(counts)
-    start, members = _members(order, rank, group_start, firsts)
-    index = Index(lengths, widths, counts, np.diff(group_start), bases, firsts, words, start, members)
-    return Packed(len(given), index, standard)
-
-
-def _length_groups(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    sizes = np.bincount(np.diff(starts) - 1)
+    sizes = _sizes(text, given)
+    text, standard = _check_letters(text)
     lengths = np.flatnonzero(sizes)
-    group_start = _prefix(sizes[lengths])
-    group_of_length = np.zeros(sizes.size, dtype=np.int64)
-    group_of_length[lengths] = np.arange(lengths.size)
-    return _order_by_length(starts, group_of_length, group_start[:-1].copy()), lengths, group_start
+    group_start, widths = _prefix(sizes[lengths]), -(-lengths // PER_WORD)
+    bases = _prefix(widths * sizes[lengths])
+    words, order = np.empty(bases[-1], dtype=np.uint64), np.empty(len(given), dtype=np.int32)
+    rank, place, stride = np.zeros((3, sizes.size), dtype=np.int64)
+    rank[lengths], place[lengths], stride[lengths] = group_start[:-1], bases[:-1], sizes[lengths] * (widths > 1)
+    _pack_all(text, rank, place, stride, words, order)
+    del text
+    new_place = np.empty(order.size, dtype=np.int32)
+    with _backend.threads(None):
+        find = _distinct_serially if order.size <= ALONE else _distinct_in_parallel
+        counts = find(words, group_start, widths, bases, new_place)
+    firsts = _prefix(counts)
+    start, members = (np.arange(order.size + 1, dtype=np.int32), order) if firsts[-1] == order.size else (
+        _members(order, new_place, group_start, firsts))
+    index = Index(lengths, widths, counts, sizes[lengths], bases, firsts, words, start, members)
+    return Packed(len(given), index, standard)

@@ -20,6 +20,7 @@ import numpy as np
 from numba import njit, prange
 
 from .. import _backend
+from .sequences_filter import table_bits
 from .sequences_keys import (
     ALIGNED,
     BLOCKS,
@@ -39,7 +40,6 @@ from .sequences_keys import (
     fill_masks,
     plain_key,
     position_weights,
-    table_bits,
 )
 from .sequences_metrics import HAMMING, LEVENSHTEIN, TCRDIST, Metric, gap_range
 from .sequences_pack import Index

@@ -18,7 +18,7 @@ from .sequences_sinks import EMPTY, FILL, NEAREST, UNITE, Sink
 
 CODES_LEAST = 1 << 14  # room for pair codes at the first try, at least
 CODES_SHARE = 64  # else this many per sequence: untouched memory is free
-TABLE_BYTES = 20  # of a worker's hash table, per row
+TABLE_BYTES = 36  # of a worker's filter and hash table, per row
 TABLE_SHARE = 16  # bytes per sequence that the tables of all workers together may take
 TABLE_LEAST = 1 << 26
 ALONE = 2048  # sequences up to which no second thread is woken
@@ -30,7 +30,7 @@ __all__ = ["EMPTY", "components", "distances", "nearest", "pairs"]
 def costs(metric: Metric) -> Costs:
     """What the cost model assumes on the CPU (nanoseconds, two words a sequence)."""
     pair = {LEVENSHTEIN: 40.0, TCRDIST: 12.0 if metric.free else 2.0}.get(metric.kind, 1.2)
-    return Costs(key=10.0, candidate=25.0, edit_candidate=50.0, pair=pair)
+    return Costs(key=4.0, candidate=25.0, edit_candidate=50.0, pair=pair)
 
 
 def code_bits(n: int, cutoff: int) -> tuple[int, int]:

@@ -62,10 +62,9 @@ def push_nearest(nearest: np.ndarray, k: int, row: int, code: np.uint64) -> None
 
 
 @njit(cache=True)
-def _code(sink: Sink, first: int, second: int, gap: int) -> np.uint64:
+def _code(first: int, second: int, gap: int, first_bits: int, second_bits: int) -> np.uint64:
     low, high = min(first, second), max(first, second)
-    code = np.uint64(low) << np.uint64(sink.first_bits) | np.uint64(high) << np.uint64(sink.second_bits)
-    return code | np.uint64(gap)
+    return np.uint64(low) << np.uint64(first_bits) | np.uint64(high) << np.uint64(second_bits) | np.uint64(gap)
 
 
 @njit(cache=True)
@@ -89,7 +88,7 @@ def _take(sink: Sink, left: np.ndarray, right: np.ndarray, gap: int) -> None:
         return
     for first in left:
         for second in right:
-            sink.codes[place] = _code(sink, first, second, gap)
+            sink.codes[place] = _code(first, second, gap, sink.first_bits, sink.second_bits)
             place += 1
 
 
@@ -98,16 +97,17 @@ def hand_over(index: Index, sink: Sink, hits: np.ndarray, held: int, task: Task)
     """Send the pairs held back to the sink, for all the sequences they stand for; return 0, the number held then."""
     member_start, members = index.member_start, index.members
     short, long = index.firsts[task[SHORT]], index.firsts[task[LONG]]
-    alone = members.size + 1 == member_start.size and sink.mode == FILL
-    place = _reserve(sink, held) if alone else 0
-    if place < 0:
+    if members.size + 1 == member_start.size and sink.mode == FILL:
+        place = _reserve(sink, held)
+        codes, first_bits, second_bits = sink.codes, sink.first_bits, sink.second_bits
+        for hit in range(held if place >= 0 else 0):
+            codes[place + hit] = _code(members[short + hits[hit, 0]], members[long + hits[hit, 1]], hits[hit, 2],
+                                       first_bits, second_bits)
         return 0
     for hit in range(held):
         first, second, gap = short + hits[hit, 0], long + hits[hit, 1], hits[hit, 2]
         if sink.mode == UNITE:
             unite(sink.parent, first, second)
-        elif alone:
-            sink.codes[place + hit] = _code(sink, members[first], members[second], gap)
         else:
             _take(sink, members[member_start[first]:member_start[first + 1]],
                   members[member_start[second]:member_start[second + 1]], gap)
@@ -115,10 +115,13 @@ def hand_over(index: Index, sink: Sink, hits: np.ndarray, held: int, task: Task)
 
 
 @njit(cache=True)
-def keep(index: Index, sink: Sink, hits: np.ndarray, held: int, task: Task, x: int, y: int, gap: int) -> int:
-    """Hold a pair back, and hand over all of them once there is no room; return the number held."""
+def hold(hits: np.ndarray, held: int, x: int, y: int, gap: int) -> int:
+    """Hold a pair back; return the number held, at most `HITS`: the caller hands those over.
+
+    No tuple of arrays comes here: Numba would count their references for every pair, ten times its cost.
+    """
     hits[held, 0], hits[held, 1], hits[held, 2] = x, y, gap
-    return held + 1 if held + 1 < HITS else hand_over(index, sink, hits, held + 1, task)
+    return held + 1
 
 
 @njit(cache=True)
