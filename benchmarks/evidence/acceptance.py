@@ -108,8 +108,8 @@ def _row(scores: list[Scores], *, controlled: bool) -> dict[str, object]:
                      pd.concat([s[1] for s in scores], ignore_index=True), controlled=controlled)
 
 
-KEPT = ("negative_at_100", "carrying_at_30", "wrong", "wrong_ge5", "width", "ece", "ece_unmixed", "clone_ece",
-        "clone_ece_design", "indeterminate_by_size")
+KEPT = ("negative_at_100", "carrying_at_30", "wrong", "wrong_count", "definite", "wrong_ge5", "width", "ece",
+        "ece_unmixed", "ece_known", "clone_ece", "clone_ece_design", "indeterminate_by_size")
 
 
 def row(name: str, make: Make, found: list[Patient], first_seed: int) -> dict[str, object]:

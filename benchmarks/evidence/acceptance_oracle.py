@@ -59,9 +59,9 @@ def _true_library(lib: Library, data: AnnData, params: Params) -> Library:
     expressed = replace(lib.signal, theta=float(mine["truth_theta"].iloc[0]), size=model.size, sigma=model.silenced,
                         spread=0.0)
     return replace(lib, background=background, signal=expressed, size=model.size, doublets=doublets,
-                   sm=_between(grids.SM, model.silenced), tau=_between(grids.TAU, params.tau),
-                   hypotheses=_true_shares(params), law=_true_fractions(params), p_clear=1.0, alternative=None,
-                   other_hypotheses=None)
+                   sm=_between(grids.SM, model.silenced), hypotheses=_true_shares(params),
+                   tau=np.pad(_between(grids.SPREADS, params.tau), (0, grids.TAILED.size)),
+                   law=_true_fractions(params), p_clear=1.0, alternative=None)
 
 
 def _true_expression(params: Params) -> np.ndarray:
@@ -136,8 +136,9 @@ def _asked(patient: Patient, parts: Partition, said: Statements) -> pd.DataFrame
     strict = [np.where(said.strength == controls.SAME, one.excluded_at(controls.MULTIPLIER[controls.SAME]),
                        one.excluded_at(controls.MULTIPLIER[controls.PAIRED])) for one in both]
     frame = pd.DataFrame({
-        "clone_id": np.array(patient.clones, object)[parts.clone], "p_none": found.posterior.state[:, 0],
-        "p_all": found.posterior.state[:, 1], "bf": said.log10_bf, "strict": np.max(strict, axis=0),
+        "clone_id": np.array(patient.clones, object)[parts.clone], "p_none": found.sampled[:, 0],
+        "p_free": found.posterior.state[:, 0], "p_all": found.posterior.state[:, 1], "bf": said.log10_bf,
+        "strict": np.max(strict, axis=0),
         "bf_clonal": np.max([one.log10_clonal for one in both], axis=0), "control": said.strength,
         "clear": found.p_clear})
     return frame[parts.kind == 0]

@@ -23,7 +23,7 @@ def _small(clones: pd.DataFrame) -> np.ndarray:
 # rule -> what carrying verdicts and what negative ones must meet; in the order in which they are added
 RULES: dict[str, tuple[Rule | None, Rule | None]] = {
     "small clones surer to carry": (_small, None),
-    "none likelier than some": (None, lambda c: (c["p_none"] >= verdict.LIKELY).to_numpy()),
+    "none likelier than some": (None, lambda c: (c["p_free"] >= verdict.LIKELY).to_numpy()),
     "Bayes factor": (lambda c: (c["bf"] >= controls.CARRIER_BF).to_numpy(),
                      lambda c: (c["bf_clonal"] <= -verdict.DECADES).to_numpy()),
     "weak expression excluded": (None, lambda c: (c["strict"] <= -verdict.DECADES).to_numpy()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from scipy.stats import binomtest
 
 from sclineage._schema import CAR_CARRYING, CAR_NEGATIVE
 from sclineage.patient import access
@@ -81,6 +82,11 @@ def calibration_error(p: np.ndarray, truth: np.ndarray, bins: int = 10) -> float
     gaps = [np.abs(p[which == b].mean() - truth[which == b].mean()) * np.mean(which == b)
             for b in range(bins) if np.any(which == b)]
     return float(np.sum(gaps))
+
+
+def beyond_chance(error: float | None, chance: float | None) -> float | None:
+    """Calibration error that chance does not explain; the two add up in squares."""
+    return None if error is None or chance is None else float(np.sqrt(max(error**2 - chance**2, 0.0)))
 
 
 def chance_error(p: np.ndarray, group: np.ndarray, draws: int = 50) -> float:
@@ -164,14 +170,34 @@ def clone_calibration(clones: pd.DataFrame) -> dict[str, float | None]:
 
 
 def cell_calibration(cells: pd.DataFrame) -> dict[str, float | None]:
-    """Expected calibration error of the cells: all, those of mixed clones and the others, and what chance leaves."""
+    """Expected calibration error of the cells: all, those of mixed clones and the others, and what chance leaves.
+
+    To look at clones that are not mixed is to know something that the posterior does not; `ece_known` tells it so: the
+    posterior that all of the clone's cells carry, given that all or none do.
+    """
     parts = {"ece": cells, "ece_unmixed": cells[~cells["mixed"]], "ece_mixed": cells[cells["mixed"]]}
     out: dict[str, float | None] = {}
     for name, part in parts.items():
         p, clone = part["p"].to_numpy(), pd.factorize(part["seed"].astype(str) + part["clone_id"])[0]
         out[name] = calibration_error(p, part["truth"].to_numpy()) if p.size else None
         out[name + "_chance"] = chance_error(p, clone) if p.size else None
+    known = parts["ece_unmixed"][parts["ece_unmixed"]["p_known"].notna()]
+    out["ece_known"] = calibration_error(known["p_known"].to_numpy(), known["truth"].to_numpy()) if len(known) else None
     return out
+
+
+def with_known(cells: pd.DataFrame, clones: pd.DataFrame) -> pd.DataFrame:
+    """Cells with the posterior that their clone carries, given that all or none of its cells do (`p_known`)."""
+    key = ["seed", "clone_id"]
+    every, none = (clones[c].astype(float) for c in ("car_p_positive", "car_p_negative"))
+    told = clones[key].assign(p_known=every / (every + none), clone_id=clones["clone_id"].astype(str))
+    return cells.merge(told, on=key, how="left", validate="many_to_one")
+
+
+def interval(wrong: int, definite: int) -> list[float]:
+    """Exact (Clopper-Pearson) 95 % interval of a rate."""
+    found = binomtest(wrong, definite).proportion_ci() if definite else None
+    return [0.0, 1.0] if found is None else [float(found.low), float(found.high)]
 
 
 def _naive(clones: pd.DataFrame, limit: float) -> pd.Series:
@@ -189,13 +215,15 @@ def summarise(clones: pd.DataFrame, cells: pd.DataFrame, *, controlled: bool) ->
     full = (clones["truth_design"] == "clonal") & clones["n"].between(25, 35)
     f = clones[big & clones["car_fraction_low"].notna()].astype({"car_fraction_low": float, "car_fraction_high": float})
     inside = (f["designed"] >= f["car_fraction_low"] - 1e-9) & (f["designed"] <= f["car_fraction_high"] + 1e-9)
-    scored = cells[cells["p"].notna()]
+    scored = with_known(cells[cells["p"].notna()], clones)
     called, hit = scored["p"] >= 0.95, cells["count"] >= 1
     columns = ["clone_id", "seed", "n", "truth", "designed", "share", "car_verdict", "car_log10_bf", "hit", "umi",
                "doublets", "partners", "strength", "theta", "car_fraction_low", "car_fraction_high"]
     return {
         "clones": len(clones), "definite": int(definite.sum()), "wrong_count": int((wrong & definite).sum()),
-        "wrong": _share(wrong[definite]), "wrong_of_all": _share(wrong), "wrong_ge5": _share(wrong[definite & big]),
+        "wrong": _share(wrong[definite]),
+        "wrong_interval": interval(int((wrong & definite).sum()), int(definite.sum())),
+        "wrong_of_all": _share(wrong), "wrong_ge5": _share(wrong[definite & big]),
         "wrong_of_all_ge5": _share(wrong[big]), "wrong_by_design": _share(wrong_design[definite]),
         "wrong_by_design_ge5": _share(wrong_design[definite & big]),
         "negative_at_100": _share(negative[free]) if controlled else None, "n_at_100": int(free.sum()),

@@ -138,9 +138,9 @@ CLONE_ARMS = [
 ]
 _CAR_NUMBERS = [
     _c("car_evidence", "str", "what the CAR verdict rests on: RNA, DNA, RNA+DNA, or empty"),
-    _c("car_p_negative", "float", "posterior: no member carries an expressed CAR; of all cells behind the verdict"),
-    _c("car_p_positive", "float", "posterior: all members carry it"),
-    _c("car_p_mixed", "float", "posterior: some members carry it"),
+    _c("car_p_negative", "float", "posterior: no cell carries an expressed CAR; of all cells behind the verdict"),
+    _c("car_p_positive", "float", "posterior: all of these cells carry it"),
+    _c("car_p_mixed", "float", "posterior: some of them carry it, others do not"),
     _c("car_log10_bf", "float", "log10 Bayes factor, CAR against none; > 0 favours the CAR; sorted members included"),
     _c("car_fraction", "float", "posterior mean of the share of members that carry it"),
     _c("car_fraction_low", "float", "lower end of the 95 % interval of that share"),

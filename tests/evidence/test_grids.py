@@ -14,6 +14,15 @@ def test_clones_of_any_spread_have_mean_one():
     assert (law @ grids.M)[grids.TAU <= 0.65] == pytest.approx(1, abs=0.03)  # wider ones lose tails at the grid's ends
 
 
+def test_gamma_laws_have_the_longer_lower_tail():
+    law, low = np.exp(grids.log_expression(0.0, 0.0)), grids.M < 0.15
+    for i, spread in enumerate(grids.TAILED):
+        same = int(np.argmax(spread == grids.SPREADS))
+        assert law[grids.SPREADS.size + i, low].sum() > 1.2 * law[same, low].sum()
+    moved = np.exp(grids.log_expression(0.0, 0.0, shift=np.log(grids.M[7] / grids.M[6])))
+    assert moved[7, 6] / moved[7, 5] == pytest.approx(law[7, 5] / law[7, 4])
+
+
 def test_width_has_a_floor_and_the_tail_its_share():
     log_m, wide = np.log(grids.M), np.exp(grids.log_expression(0.0, 0.0, least=0.5))
     sd = np.sqrt(wide @ log_m**2 - (wide @ log_m) ** 2)

@@ -14,9 +14,9 @@ from sclineage.evidence.signal import ThetaPrior
 THETA, DEPTH, CELLS = 5e-4, 4000.0, 12
 
 
-def simulated(share):
+def simulated(share, seed=3):
     """A library of clones of twelve cells whose share of carrying members is given."""
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seed)
     strength = np.exp(0.4 * rng.standard_normal(share.size) - 0.08)
     clone = np.repeat(np.arange(share.size), CELLS)
     depth = DEPTH * np.exp(0.3 * rng.standard_normal(clone.size))
@@ -46,6 +46,15 @@ def test_expression_is_found_whatever_it_was_started_with(minor):
         assert back.theta == pytest.approx(minor.signal.theta, rel=0.06)
         assert 0.03 < back.spread < 0.15
     assert minor.signal.theta == pytest.approx(THETA, rel=0.15)
+
+
+def test_a_share_that_all_clones_lack_is_silence_and_one_that_some_lack_is_not():
+    alike = fitted(simulated(np.repeat([0.0, 0.8], [40, 120]), seed=4))
+    assert 0.12 < alike.sm @ grids.SM < 0.24
+    assert alike.hypotheses[3, 1] > 0.6 > 6 * alike.hypotheses[3, 2]
+    rng = np.random.default_rng(6)
+    mixed = fitted(simulated(np.concatenate([np.zeros(40), np.ones(30), rng.uniform(0.3, 0.8, 40)])))
+    assert mixed.sm @ grids.SM < 0.1 < mixed.hypotheses[3, 2]
 
 
 def test_law_of_mixed_shares_is_that_of_the_clones(minor):

@@ -195,7 +195,7 @@ def _own_counts(stacked: Panel) -> np.ndarray:
         rows = slice(at, at + lib.keys.bin.size)
         values[rows] = units.single_cells(stacked.middle[rows], lib.weights, lib.carrying)
         if lib.alternative is not None and stacked.other_middle is not None:
-            there = units.single_cells(stacked.other_middle[rows], lib.weights, OTHER_CELL_SHARE)
+            there = units.single_cells(stacked.other_middle[rows], lib.alternative.weights, OTHER_CELL_SHARE)
             values[rows] = lib.p_clear * values[rows] + (1 - lib.p_clear) * there
         at = rows.stop
     return np.where(stacked.key_of_cell >= 0, values[np.maximum(stacked.key_of_cell, 0)], np.nan)

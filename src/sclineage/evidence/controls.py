@@ -62,7 +62,7 @@ def carries(found: Assessed) -> np.ndarray:
     Posteriors of large clones are seldom in doubt, so that 0.975 (the 95 % interval excludes none) is enough for them.
     """
     sure = np.where(found.n < SMALL, CARRIER_P_SMALL, CARRIER_P)
-    return (found.posterior.state[:, 0] <= 1 - sure) & (found.evidence.log10_bf >= CARRIER_BF) & (
+    return (found.sampled[:, 0] <= 1 - sure) & (found.evidence.log10_bf >= CARRIER_BF) & (
         found.p_clear >= CLEAR)
 
 

@@ -193,8 +193,7 @@ def _own_background(well: Background, misassigned: tuple[float, float] | None) -
 def _round(lib: Library, options: Options, step: int) -> Library:
     lib, carrying = library.expectation(lib, device=options.device)
     if step < ROUNDS:
-        lib = library.size_within_clones(library.maximisation(lib, carrying), device=options.device)
-        lib = library.spread_of_expression(lib, device=options.device)
+        lib = library.spread_of_expression(library.maximisation(lib, carrying), device=options.device)
         lib = identify.refine(lib, step, device=options.device)
     lib = library.doublet_share(library.law_of_shares(lib, device=options.device), device=options.device)
     return library.expectation(lib, device=options.device)[0] if step == ROUNDS else lib

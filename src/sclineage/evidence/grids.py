@@ -17,13 +17,17 @@ from scipy.special import betaincinv, gammaincinv
 
 M = 2.0 ** np.linspace(-4, 2, 13)  # expression of a clone relative to its library
 W = np.concatenate([[0.0], np.geomspace(1e-4, 0.1, 15), np.linspace(0.1, 1.0, 25)[1:]])
-SM = np.array([0.01, 0.03, 0.07, 0.15, 0.3])  # mean silent share of carrying cells
-TAU = np.array([0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.1])  # log-sd of expression between clones
+SM = 0.015 * 2.0 ** np.arange(5)  # mean silent share of carrying cells
+SPREADS = np.array([0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.1])  # log-sd of expression between clones, log-normal laws
+TAILED = SPREADS[3:]  # gamma laws of the same mean and variance: the wider, the longer their lower tail
+TAU = np.concatenate([SPREADS, TAILED])
 F_EDGES = np.linspace(0.02, 1.0, 50)
 F_MIDS = (F_EDGES[1:] + F_EDGES[:-1]) / 2
 UNIFORM = np.full(F_MIDS.size, 1 / F_MIDS.size)  # law of the carrying share of mixed clones before any clone was seen
-BANDS = np.stack([(low < F_MIDS) & (high > F_MIDS) for low, high in ((0, 0.3), (0.3, 0.7), (0.7, 1))]) * UNIFORM
+BANDS = np.stack([(low < F_MIDS) & (high > F_MIDS)
+                  for low, high in ((0, 0.1), (0.1, 0.3), (0.3, 0.7), (0.7, 1))]) * UNIFORM
 DEFAULT_TAU = 0.5
+ALIKE, REFERENCE_ALIKE = 20.0, 8.0  # of clones in their silent share: were they less so, silence could pass for mixing
 REFERENCE_SM = 0.2  # Bayes factors pay for more silencing than sorted controls show
 TAIL, REFERENCE_TAIL = 0.05, 0.15  # share of the expression prior that is flat over the grid
 REFERENCE_TAU = 0.5  # least spread of expression in Bayes factors
@@ -63,8 +67,8 @@ def _unit_gamma(points: int) -> np.ndarray:
 
 
 @cache
-def _silent(mean: float, points: int) -> np.ndarray:
-    return betaincinv(8 * mean, 8 * (1 - mean), (np.arange(points) + 0.5) / points)
+def _silent(mean: float, points: int, alike: float) -> np.ndarray:
+    return betaincinv(alike * mean, alike * (1 - mean), (np.arange(points) + 0.5) / points)
 
 
 def _spread(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -92,7 +96,7 @@ def null_weights(eta: float) -> np.ndarray:
 
 
 @lru_cache(maxsize=512)
-def hypotheses(eta: float, silent: float) -> Hypotheses:
+def hypotheses(eta: float, silent: float, alike: float = ALIKE) -> Hypotheses:
     """Weights of H0, H1 and H2 on w for a library's doublet share and mean silent share.
 
     Parameters
@@ -100,19 +104,20 @@ def hypotheses(eta: float, silent: float) -> Hypotheses:
     eta
         Mean share of cells with a carrying partner.
     silent
-        Mean of the silent share, itself Beta(8 silent, 8 (1 - silent)).
+        Mean of the silent share of a clone, itself Beta(alike silent, alike (1 - silent)).
+    alike
+        How alike clones are in it.
     """
-    sigma, doublet = np.meshgrid(_silent(silent, 64), np.minimum(eta * _unit_gamma(16), ETA_CAP))
+    sigma, doublet = np.meshgrid(_silent(silent, 64, alike), np.minimum(eta * _unit_gamma(16), ETA_CAP))
     weights1 = _on_grid((1 - sigma) + sigma * doublet, np.ones(sigma.shape))
     per_bin = (np.arange(4) + 0.5) / 4
     f = (F_EDGES[:-1, None] + np.diff(F_EDGES)[:, None] * per_bin).ravel()
-    carrying = (f[:, None, None] * (1 - _silent(silent, 24))[None, :, None])
+    carrying = (f[:, None, None] * (1 - _silent(silent, 24, alike))[None, :, None])
     values = carrying + (1 - carrying) * np.minimum(eta * _unit_gamma(12), ETA_CAP)
-    joint = np.zeros((W.size, F_MIDS.size))
     bins = np.broadcast_to(np.repeat(np.arange(F_MIDS.size), per_bin.size)[:, None, None], values.shape).ravel()
     left, low, high = _spread(values.ravel(), np.ones(values.size))
-    np.add.at(joint, (left, bins), low)
-    np.add.at(joint, (left + 1, bins), high)
+    at, size = left * F_MIDS.size + bins, W.size * F_MIDS.size
+    joint = (np.bincount(at, low, size) + np.bincount(at + F_MIDS.size, high, size)).reshape(W.size, F_MIDS.size)
     weights2 = joint.sum(axis=1)
     share = joint / np.where(weights2 > 0, weights2, 1.0)[:, None]
     return Hypotheses(np.stack([null_weights(eta), _log(weights1), _log(weights2)]), share)
@@ -126,14 +131,15 @@ def with_law(known: Hypotheses, law: np.ndarray) -> Hypotheses:
 
 
 def log_expression(spread: float, tail: float, *, least: float = 0.0, shift: float = 0.0) -> np.ndarray:
-    """Log weights on `M` for every spread between clones: log-normal with mean one, and a flat share `tail`.
+    """Log weights on `M` for every law of expression between clones: of mean one, and with a flat share `tail`.
 
-    A library's theta is the mean of its carrying clones, so that the median one lies tau^2 / 2 below it.
+    A library's theta is the mean of its carrying clones, so that the median one of a log-normal law lies tau^2 / 2
+    below it. The gamma laws have shape ``1 / (exp(tau^2) - 1)``.
 
     Parameters
     ----------
     spread
-        Log-sd of theta itself, which widens the law.
+        Log-sd of theta itself, which widens the laws.
     least
         Least width.
     shift
@@ -141,8 +147,11 @@ def log_expression(spread: float, tail: float, *, least: float = 0.0, shift: flo
 
     Returns
     -------
-    float64 (tau, m).
+    float64 (len(TAU), m): log-normal laws of `SPREADS`, then gamma laws of `TAILED`.
     """
-    width = np.maximum(np.hypot(TAU, spread), least)[:, None]
-    weights = np.exp(-0.5 * ((np.log(M) + 0.5 * TAU[:, None] ** 2 - shift) / width) ** 2)
+    width, log_m = np.maximum(np.hypot(TAU, spread), least)[:, None], np.log(M) - shift
+    normal = -0.5 * ((log_m + 0.5 * TAU[:, None] ** 2) / width) ** 2
+    gamma = (log_m - np.exp(log_m)) / np.expm1(width**2)
+    logs = np.concatenate([normal[:SPREADS.size], gamma[SPREADS.size:]])
+    weights = np.exp(logs - logs.max(axis=1, keepdims=True))
     return np.log((1 - tail) * weights / weights.sum(axis=1, keepdims=True) + tail / M.size)

@@ -23,6 +23,7 @@ from .library import Library
 
 CLEAR = 0.95
 PRIOR_CLEAR = 0.8
+PRIOR_CLEAR_NATIVE = 0.5  # where reads of endogenous genes may have been counted
 SIZES = (np.inf, 5.0, 3.0, 2.0, 1.5, 1.0, 0.5)  # sizes of a background that explains everything
 LARGE = tuple([(1.0, size) for size in SIZES] + [(part, size) for part in (0.5, 0.25) for size in (5.0, 2.0, 1.0)])
 SHARES = (0.0, 0.03, 0.06, 0.12, 0.25, 0.5, 0.7, 0.85)  # of the library's CAR counts, tried as misassigned
@@ -61,13 +62,21 @@ def _units_asked(library: Library) -> np.ndarray:
     return library.rows.weights if (use * library.rows.sets.sizes).sum() < MIN_CELLS else use
 
 
-def _under(library: Library, background: Background, use: np.ndarray,
-           device: Device | None) -> tuple[float, np.ndarray]:
-    """Log evidence of the library under another background, and the share of the hypotheses there."""
+def _under(library: Library, use: np.ndarray, device: Device | None) -> tuple[float, np.ndarray]:
+    """Log evidence of the library, and the share of the hypotheses in it."""
     rows = library.rows
-    seen = lib_module.row_evidence(library, background=background, device=device)
+    seen = lib_module.row_evidence(library, device=device)
     shares = prior.fit(seen.log, rows.strata, rows.weights)
     return prior.log_evidence(seen.log, shares[rows.strata], use), shares
+
+
+def _supposed(library: Library, share: float, background: Background, use: np.ndarray,
+              device: Device | None) -> Library:
+    """The library if this share of its CAR counts were misassigned; if all, they tell nothing of expression."""
+    moved = replace(library, background=background)
+    if share == 1.0:
+        moved = replace(lib_module.unheard(moved), sm=lib_module.DEFAULT_SM, tau=lib_module.DEFAULT_TAU)
+    return replace(moved, hypotheses=_under(moved, use, device)[1])
 
 
 def _try(library: Library, share: float, use: np.ndarray, device: Device | None) -> tuple[float, Library] | None:
@@ -82,7 +91,7 @@ def _try(library: Library, share: float, use: np.ndarray, device: Device | None)
     lib = lib_module.maximisation(lib, carrying)
     if found.mt > MOST * lib.signal.theta:
         return None
-    value = _under(lib, found, use, device)[0] - signal.prior_loss(lib.signal.theta, lib.signal.size, lib.theta_prior)
+    value = _under(lib, use, device)[0] - signal.prior_loss(lib.signal.theta, lib.signal.size, lib.theta_prior)
     return value - (PENALTY if share else 0.0), lib
 
 
@@ -115,8 +124,9 @@ def refine(library: Library, step: int, *, device: Device | None = "cpu") -> Lib
         return library
     use, h = _units_asked(library), STEPS[min(step, len(STEPS) - 1)]
     at = np.log(known.mt) + h * np.array([-1.0, 0.0, 1.0])
-    left, middle, right = (_under(library, replace(known, mt=float(np.exp(x)), spread=SHARP), use, device)[0]
-                           + known.log_prior(float(x)) for x in at)
+    left, middle, right = (
+        _under(replace(library, background=replace(known, mt=float(np.exp(x)), spread=SHARP)), use, device)[0]
+        + known.log_prior(float(x)) for x in at)
     bend = left - 2 * middle + right
     move = np.clip(0.5 * (left - right) / bend, -2, 2) if bend < 0 else 2 * np.sign(right - left)
     sd = min(h / np.sqrt(-bend), known.spread) if bend < 0 else known.spread
@@ -129,7 +139,7 @@ def compare(design: Design, cells: Cells, library: Library, others: dict[str, Li
             device: Device | None = "cpu") -> Library:
     """Fill `p_clear`, `compared` and `alternative` of a library."""
     if not must_compare(design, library) or library.keys.count.max(initial=0) == 0:
-        return replace(library, p_clear=1.0, compared=False, alternative=None, other_hypotheses=None)
+        return replace(library, p_clear=1.0, compared=False, alternative=None)
     use = _units_asked(library)
     own = prior.log_evidence(lib_module.row_evidence(library, device=device).log,
                              library.hypotheses[library.rows.strata], use)
@@ -137,17 +147,16 @@ def compare(design: Design, cells: Cells, library: Library, others: dict[str, Li
     tried = [(share, explaining(library, share, size)) for share, size in LARGE
              if share == 1.0 or (partly and share * rate(library) > DOUBT * library.background.mt)]
     absent = {share: refutation(design, cells, library, others, share) for share in {share for share, _ in tried}}
-    backgrounds = [background for _, background in tried]
-    found = [_under(library, background, use, device) for background in backgrounds]
-    logs = [value + absent[share] for (share, _), (value, _) in zip(tried, found, strict=True)]
-    free = -np.inf if design.table.loc[library.name, "depth_known"] else shapeless(library, use) + absent[1.0]
-    against = max(*logs, free)
+    found = [_under(replace(library, background=background), use, device)[0] for _, background in tried]
+    logs = [value + absent[share] for (share, _), value in zip(tried, found, strict=True)]
+    row = design.table.loc[library.name]
+    free = -np.inf if row["depth_known"] else shapeless(library, use) + absent[1.0]
+    against, clear = max(*logs, free), PRIOR_CLEAR if row["car_counting"] == "unique" else PRIOR_CLEAR_NATIVE
     fitted = 2 + (library.misassigned is not None)  # theta, size and rate were fitted to these counts
-    both = np.array([np.log(PRIOR_CLEAR) + own - fitted, np.log(1 - PRIOR_CLEAR) + against])
+    both = np.array([np.log(clear) + own - fitted, np.log(1 - clear) + against])
     p_clear = float(np.exp(both[0] - logsumexp(both)))
-    best, doubt = int(np.argmax(logs)), p_clear < CLEAR
-    return replace(library, p_clear=p_clear, compared=True, alternative=backgrounds[best] if doubt else None,
-                   other_hypotheses=found[best][1] if doubt else None)
+    other = _supposed(library, *tried[int(np.argmax(logs))], use, device) if p_clear < CLEAR else None
+    return replace(library, p_clear=p_clear, compared=True, alternative=other)
 
 
 def shapeless(library: Library, weights: np.ndarray) -> float:

@@ -16,7 +16,8 @@ from .background import Background
 from .keys import Histogram, Keys, make_keys
 from .signal import Signal, ThetaPrior
 
-DEFAULT_SM, DEFAULT_TAU = np.array([0.0, 0.0, 1.0, 0.0, 0.0]), np.array([0.0, 0, 0, 1.0, 0, 0, 0])
+DEFAULT_SM = (np.arange(grids.SM.size) == 2).astype(np.float64)
+DEFAULT_TAU = (np.arange(grids.TAU.size) == 3).astype(np.float64)
 MIN_CLONES = 20  # clones of five cells or more, below which the spread of expression is not fitted
 MAX_CLONES = 400
 SILENT = 0.05  # mean of the exponential prior of the silent share: sorted libraries show none, .05 costs them 4 nats
@@ -93,8 +94,8 @@ class Library:
         P(no more than that is misassigned); 1 where it need not be asked.
     compared
         Whether that comparison was made.
-    alternative, other_hypotheses
-        The background that explains everything, where it is not excluded, and the share of the hypotheses under it.
+    alternative
+        The same library with a background that explains everything, where that is not excluded.
     """
 
     name: str
@@ -114,8 +115,12 @@ class Library:
     misassigned: tuple[float, float] | None = None
     p_clear: float = 1.0
     compared: bool = False
-    alternative: Background | None = None
-    other_hypotheses: np.ndarray | None = None
+    alternative: Library | None = None
+
+    @property
+    def bands(self) -> np.ndarray:
+        """Weight of each of `grids.BANDS` in the law, float64 (bands,)."""
+        return (grids.BANDS > 0) @ self.law
 
     @property
     def weights(self) -> units.Weights:
@@ -123,18 +128,17 @@ class Library:
         return units.weights(doublets=self.doublets, sm=self.sm, tau=self.tau, spread=self.signal.spread,
                              law=self.law)
 
-    def loglik(self, *, background: Background | None = None, bins: np.ndarray | None = None,
-               counts: np.ndarray | None = None) -> np.ndarray:
+    def loglik(self, *, bins: np.ndarray | None = None, counts: np.ndarray | None = None) -> np.ndarray:
         """Log-likelihoods (keys, g, m + 2) of the library's keys, or of others given by depth bin and count."""
-        known = self.background if background is None else background
+        known = self.background
         bins, counts = (self.keys.bin, self.keys.count) if bins is None or counts is None else (bins, counts)
         logs = kernel.likelihoods(known.mean(self.keys.depth), self.signal.theta * self.keys.depth, size=self.size,
                                   background_size=known.size, g=grids.background_nodes(known.spread), m=grids.M)
         return logs[bins, counts]
 
-    def table(self, *, background: Background | None = None, device: Device | None = "cpu") -> Any:
+    def table(self, *, device: Device | None = "cpu") -> Any:
         """Table of the library's keys on the grid, an array of the device."""
-        return kernel.mixture_table(self.loglik(background=background), grids.W, device=device)
+        return kernel.mixture_table(self.loglik(), grids.W, device=device)
 
 
 def start(name: str, depth: np.ndarray, count: np.ndarray, clone: np.ndarray, background: Background,
@@ -147,12 +151,10 @@ def start(name: str, depth: np.ndarray, count: np.ndarray, clone: np.ndarray, ba
                    grids.UNIFORM)
 
 
-def row_evidence(library: Library, *, background: Background | None = None,
-                 device: Device | None = "cpu") -> units.Evidence:
-    """Evidence of every row, under the library's background or another."""
+def row_evidence(library: Library, *, device: Device | None = "cpu") -> units.Evidence:
+    """Evidence of every row."""
     group = np.zeros(library.rows.weights.size, np.int64)
-    table = library.table(background=background, device=device)
-    return units.evaluate(library.rows.sets, table, [library.weights], group, device=device)
+    return units.evaluate(library.rows.sets, library.table(device=device), [library.weights], group, device=device)
 
 
 def expectation(library: Library, *, device: Device | None = "cpu") -> tuple[Library, Histogram]:
@@ -165,7 +167,7 @@ def expectation(library: Library, *, device: Device | None = "cpu") -> tuple[Lib
     loose = prior.fit(found.log, rows.strata, rows.weights, floor=np.full(3, 1e-5), base_weight=0.01)
     state = units.posterior(rows.sets, table, [library.weights], group, found, loose[rows.strata], device=device)
     loglik = library.loglik()[:, 1]
-    p = units.members(rows.sets, loglik, state, [library.weights], group)
+    p = units.members(rows.sets, loglik, state, [library.weights], group).p
     cells = np.repeat(rows.weights, np.diff(rows.sets.indptr)) * rows.sets.counts
     weighted = np.bincount(rows.sets.keys, p * cells, library.keys.bin.size)
     share = float(weighted.sum() / max(cells.sum(), 1))
@@ -219,32 +221,47 @@ def doublet_share(library: Library, *, device: Device | None = "cpu") -> Library
 
 
 def spread_of_expression(library: Library, *, device: Device | None = "cpu") -> Library:
-    """Silent share, spread between clones and theta by type-II maximum likelihood, averaged over their grid.
+    """NB size within clones, silent share, law of expression between clones and theta by type-II maximum likelihood.
 
-    Single cells are asked as well: they say little of a spread, but theta is theirs too. A theta that the cells say
-    too little of stays where it is.
+    All four on one grid, and averaged over it: silent cells, spread within clones and mixed clones explain zeros alike,
+    so that none may be held at a first guess of the others. Single cells are asked as well: they say little of a
+    spread, but theta is theirs too. A theta that the cells say too little of stays where it is.
     """
     rows, large = library.rows, _large(library.rows)
     if large.size < MIN_CLONES:
         return library
-    large = np.concatenate([large, np.flatnonzero(rows.strata == 1)])
-    eta = float(np.clip(library.background.eta, 1e-4, grids.ETA_CAP))
-    parts = [grids.with_law(grids.hypotheses(eta, float(v)), library.law) for v in grids.SM]
-    log_w = np.concatenate([parts[0].log_w[:1], *[part.log_w[1:] for part in parts]])[None]
-    found = kernel.evidence(rows.sets.take(large), library.table(device=device), log_w=log_w, device=device,
-                            log_g=grids.log_background_weights()[None])
+    asked = np.concatenate([large, np.flatnonzero(rows.strata == 1)])
     told = library.signal.spread < signal.MIN_INFORMATION**-0.5
     shifts, spread = (SHIFTS, 0.0) if told else (np.zeros(1), library.signal.spread)
-    by_m = np.concatenate([grids.log_expression(spread, grids.TAIL, shift=float(shift)) for shift in shifts])
-    logs = np.stack([_profile(found[:, [0, 2 * s + 1, 2 * s + 2]], by_m, rows.strata[large], rows.weights[large],
-                              library.hypotheses) for s in range(grids.SM.size)])
-    logs = logs.reshape(grids.SM.size, shifts.size, grids.TAU.size)
-    known = library.theta_prior
-    theta = 0.5 * ((np.log(library.signal.theta / known.theta) + shifts) / known.sd) ** 2
+    by_m = np.exp(np.concatenate([grids.log_expression(spread, grids.TAIL, shift=float(shift)) for shift in shifts]))
+    order = np.argsort(np.abs(np.log(SIZES / library.size)), kind="stable")  # shares are settled at the likeliest size
+    by_law = np.empty((SIZES.size, grids.SM.size, len(by_m)))
+    known = [library.hypotheses] * grids.SM.size
+    bands = [library.bands] * grids.SM.size
+    for i in order:
+        found = _by_silence(replace(library, size=float(SIZES[i])), asked, device)
+        for s, one in enumerate(found):
+            by_law[i, s], known[s], bands[s] = _profile(one, by_m, rows.strata[asked], rows.weights[asked], known[s],
+                                                        bands[s], settle=bool(i == order[0]))
+    logs = by_law.reshape(SIZES.size, grids.SM.size, shifts.size, grids.TAU.size)
+    theta = 0.5 * ((np.log(library.signal.theta / library.theta_prior.theta) + shifts) / library.theta_prior.sd) ** 2
+    logs -= (0.5 * (np.log(SIZES / signal.SIZE) / signal.SIZE_SD) ** 2)[:, None, None, None]
     logs -= (grids.SM / SILENT)[:, None, None] + theta[:, None] + 0.5 * (np.log(grids.TAU / 0.5) / 0.7) ** 2
     all_ = np.exp(logs - logsumexp(logs))
-    found_theta = _moved(library.signal, shifts, all_.sum(axis=(0, 2))) if told else library.signal
-    return replace(library, sm=all_.sum(axis=(1, 2)), tau=all_.sum(axis=(0, 1)), signal=found_theta)
+    size = float(np.exp(all_.sum(axis=(1, 2, 3)) @ np.log(SIZES)))
+    moved = _moved(library.signal, shifts, all_.sum(axis=(0, 1, 3))) if told else library.signal
+    return replace(library, size=size, sm=all_.sum(axis=(0, 2, 3)), tau=all_.sum(axis=(0, 1, 2)), signal=moved)
+
+
+def _by_silence(library: Library, asked: np.ndarray, device: Device | None) -> list[np.ndarray]:
+    """Log evidence of rows for every silent share: float64 (rows, 2 + bands, m + 1) of H0, H1, and H2 in each band."""
+    eta = float(np.clip(library.background.eta, 1e-4, grids.ETA_CAP))
+    usual = [grids.hypotheses(eta, float(silent)) for silent in grids.SM]
+    parts = [np.stack([*one.log_w[:2], *(grids.with_law(one, band / band.sum()).log_w[2] for band in grids.BANDS)])
+             for one in usual]
+    found = kernel.evidence(library.rows.sets.take(asked), library.table(device=device), device=device,
+                            log_w=np.concatenate(parts)[None], log_g=grids.log_background_weights()[None])
+    return np.split(found, grids.SM.size, axis=1)
 
 
 def _moved(known: Signal, shifts: np.ndarray, shares: np.ndarray) -> Signal:
@@ -254,19 +271,33 @@ def _moved(known: Signal, shifts: np.ndarray, shares: np.ndarray) -> Signal:
                    spread=float(np.sqrt(shares @ (shifts - mean) ** 2)))
 
 
-def _profile(found: np.ndarray, by_m: np.ndarray, strata: np.ndarray, weights: np.ndarray,
-             hypotheses: np.ndarray) -> np.ndarray:
+def _profile(found: np.ndarray, by_m: np.ndarray, strata: np.ndarray, weights: np.ndarray, hypotheses: np.ndarray,
+             bands: np.ndarray, *, settle: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Log evidence of the clones under every law of expression for one silent share, with the hypotheses' shares then.
 
-    More silence makes mixed clones look like clonal ones, so that their share must be free to follow.
+    More silence makes mixed clones look like clonal ones, so that their share, and the law of the carrying share among
+    them, must be free to follow (`settle`); what they follow to is charged by its prior.
     """
-    carrying = logsumexp(found[:, 1:, :-1] + by_m[:, None, None, :], axis=-1)
-    three = np.concatenate([np.broadcast_to(found[:, :1, -1], (len(by_m), len(found), 1)), carrying], axis=-1)
+    carrying = found[:, 1:, :-1]
+    top = carrying.max(axis=-1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        logs = np.log(np.exp(carrying - top) @ by_m.T) + top  # (rows, 1 + bands, laws)
+    null = found[:, :1, -1]
 
-    def evidence(shares: np.ndarray) -> np.ndarray:
-        return np.array([prior.log_evidence(one, shares[strata], weights) for one in three])
+    def evidence(shares: np.ndarray, law: np.ndarray) -> np.ndarray:
+        most = np.maximum(logs.max(axis=1), null)
+        several = np.concatenate([shares[:, 1:2], shares[:, 2:] * law], axis=1)[strata]
+        total = (several[:, :, None] * np.exp(logs - most[:, None])).sum(axis=1)
+        total += shares[strata, :1] * np.exp(null - most)
+        return (weights[:, None] * (np.log(total) + most)).sum(axis=0)
 
-    return evidence(prior.fit(three[int(np.argmax(evidence(hypotheses)))], strata, weights))
+    if settle:
+        best = logs[:, :, int(np.argmax(evidence(hypotheses, bands)))]
+        for _ in range(3):
+            mixed = logsumexp(best[:, 1:] + np.log(bands), axis=1)
+            hypotheses = prior.fit(np.column_stack([null[:, 0], best[:, 0], mixed]), strata, weights)
+            bands = prior.fit_bands(np.column_stack([null[:, 0], best]), hypotheses[strata], grids.BANDS.sum(axis=1))
+    return evidence(hypotheses, bands) + prior.log_density(hypotheses, strata, weights), hypotheses, bands
 
 
 def law_of_shares(library: Library, *, device: Device | None = "cpu") -> Library:
@@ -284,26 +315,18 @@ def law_of_shares(library: Library, *, device: Device | None = "cpu") -> Library
     return replace(library, law=(bands / grids.BANDS.sum(axis=1)) @ grids.BANDS)
 
 
-def size_within_clones(library: Library, *, device: Device | None = "cpu") -> Library:
-    """NB size within clones from the large ones themselves: posterior mean of its log on `SIZES`."""
-    rows, large = library.rows, _large(library.rows)
-    if large.size < MIN_CLONES:
-        return library
-    sets, group, shares = rows.sets.take(large), np.zeros(large.size, np.int64), library.hypotheses[rows.strata[large]]
-    logs = -0.5 * (np.log(SIZES / signal.SIZE) / signal.SIZE_SD) ** 2
-    for i, size in enumerate(SIZES):
-        table = replace(library, size=float(size)).table(device=device)
-        found = units.evaluate(sets, table, [library.weights], group, device=device)
-        logs[i] += prior.log_evidence(found.log, shares, np.ones(large.size))
-    return replace(library, size=float(np.exp(np.exp(logs - logsumexp(logs)) @ np.log(SIZES))))
-
-
 def maximisation(library: Library, carrying: Histogram) -> Library:
     """Signal from the cells weighted by their probability to carry the CAR, where they tell something."""
     known = library.theta_prior
     if signal.information(carrying, known.theta, signal.SIZE) < signal.MIN_INFORMATION:
-        held = Signal(known.theta, signal.SIZE, signal.SIGMA_A / (signal.SIGMA_A + signal.SIGMA_B), known.sd)
-        return replace(library, signal=held, size=signal.within_clone(signal.SIZE, grids.DEFAULT_TAU))
+        return unheard(library)
     fitted = signal.fit(carrying, library.background, library.theta_prior, start=library.signal)
     tau = float(library.tau @ grids.TAU)
     return replace(library, signal=fitted, size=signal.within_clone(fitted.size, tau))
+
+
+def unheard(library: Library) -> Library:
+    """The library with what is known of its expression from elsewhere."""
+    known = library.theta_prior
+    held = Signal(known.theta, signal.SIZE, signal.SIGMA_A / (signal.SIGMA_A + signal.SIGMA_B), known.sd)
+    return replace(library, signal=held, size=signal.within_clone(signal.SIZE, grids.DEFAULT_TAU))

@@ -13,7 +13,7 @@ from .design import Cells
 from .fit import analysed
 from .identify import CLEAR
 from .library import Library
-from .units import Evidence, Posterior, Weights
+from .units import Evidence, Members, Posterior, Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class Panel:
 
     Attributes
     ----------
-    libraries
-        The libraries, by name.
+    libraries, others
+        The libraries, by name; and with a background that explains everything where that is not excluded.
     key_of_cell, library_of_cell
         int64 (cells of the patient,): key and library, -1 for cells outside the analysis.
     table, middle
@@ -35,6 +35,7 @@ class Panel:
     """
 
     libraries: list[Library]
+    others: list[Library]
     key_of_cell: np.ndarray
     library_of_cell: np.ndarray
     table: np.ndarray
@@ -61,12 +62,12 @@ def make(cells: Cells, libraries: list[Library], samples: list[str]) -> Panel:
         key_of_cell[mask] = at + lib.keys.of_cell
         library_of_cell[mask] = i
         at += lib.keys.bin.size
-    doubt = any(lib.alternative is not None for lib in libraries)
+    others = [lib if lib.alternative is None else lib.alternative for lib in libraries]
     base = [(lib.table(), lib.loglik()[:, 1]) for lib in libraries]
-    other = [part if lib.alternative is None else (lib.table(background=lib.alternative),
-                                                   lib.loglik(background=lib.alternative)[:, 1])
-             for lib, part in zip(libraries, base, strict=True)] if doubt else []
-    return Panel(libraries, key_of_cell, library_of_cell, np.concatenate([t for t, _ in base]),
+    doubt = any(lib.alternative is not None for lib in libraries)
+    other = [part if moved is lib else (moved.table(), moved.loglik()[:, 1])
+             for lib, moved, part in zip(libraries, others, base, strict=True)] if doubt else []
+    return Panel(libraries, others, key_of_cell, library_of_cell, np.concatenate([t for t, _ in base]),
                  np.concatenate([m for _, m in base]),
                  np.concatenate([t for t, _ in other]) if doubt else None,
                  np.concatenate([m for _, m in other]) if doubt else None,
@@ -98,6 +99,8 @@ class Assessed:
         float64 (units,): doublet share.
     members
         float64 (entries,): probability that a cell of the entry carries the CAR.
+    sampled
+        float64 (units, 3): posterior that none, all, or some of the unit's cells carry it, averaged like `posterior`.
     shares
         float64 (units, 3): prior of the hypotheses.
     """
@@ -116,6 +119,7 @@ class Assessed:
     p_clear: np.ndarray
     eta: np.ndarray
     members: np.ndarray
+    sampled: np.ndarray
     shares: np.ndarray
 
 
@@ -128,8 +132,7 @@ def _combinations(panel: Panel, code: np.ndarray, n_units: int) -> tuple[np.ndar
     return at.reshape(-1), [tuple(np.flatnonzero(row).tolist()) for row in patterns]
 
 
-def _weights_of(panel: Panel, members: tuple[int, ...]) -> Weights:
-    libs = [panel.libraries[i] for i in members]
+def _weights_of(libs: list[Library]) -> Weights:
     if len(libs) == 1:
         return libs[0].weights
     share = np.array([lib.keys.of_cell.size for lib in libs], np.float64)
@@ -142,13 +145,16 @@ def _weights_of(panel: Panel, members: tuple[int, ...]) -> Weights:
                          law=share @ np.stack([lib.law for lib in libs]))
 
 
-def _priors(panel: Panel, code: np.ndarray, n_units: int, strata: np.ndarray, *, other: bool = False) -> np.ndarray:
+def _groups(libraries: list[Library], patterns: list[tuple[int, ...]]) -> list[Weights]:
+    return [_weights_of([libraries[i] for i in p]) if p else libraries[0].weights for p in patterns]
+
+
+def _priors(libraries: list[Library], panel: Panel, code: np.ndarray, n_units: int, strata: np.ndarray) -> np.ndarray:
     """Prior of every unit: mean over its cells of their libraries' priors for a unit of its size."""
     used = code >= 0
     cells = np.zeros((n_units, len(panel.libraries)))
     np.add.at(cells, (code[used], panel.library_of_cell[used]), 1.0)
-    by_library = np.stack([lib.other_hypotheses if other and lib.other_hypotheses is not None else lib.hypotheses
-                           for lib in panel.libraries])  # (libraries, strata, 3)
+    by_library = np.stack([lib.hypotheses for lib in libraries])  # (libraries, strata, 3)
     out = np.einsum("ul,luh->uh", cells / np.maximum(cells.sum(axis=1), 1)[:, None], by_library[:, strata])
     out[cells.sum(axis=1) == 0] = prior.BASE
     return out
@@ -170,29 +176,30 @@ def assess(panel: Panel, code: np.ndarray, n_units: int, *, has_clone: np.ndarra
     sets = multisets(code[used], panel.key_of_cell[used], n_clones=n_units)
     n = sets.sizes
     strata = prior.stratum(n, np.ones(n_units, bool) if has_clone is None else has_clone)
-    shares = _priors(panel, code, n_units, strata)
+    shares = _priors(panel.libraries, panel, code, n_units, strata)
     group, patterns = _combinations(panel, code, n_units)
-    groups = [_weights_of(panel, p) if p else panel.libraries[0].weights for p in patterns]
+    groups = _groups(panel.libraries, patterns)
     doubt = np.array([min([panel.libraries[i].p_clear for i in p if panel.libraries[i].alternative is not None],
                           default=1.0) for p in patterns])[group]
     base, base_post, members = _under(panel.table, panel.middle, sets, groups, group, shares, device)
     state, f, m, other = base_post.state, base_post.f, base_post.m, None
     if panel.other_table is not None and panel.other_middle is not None:
-        moved = _priors(panel, code, n_units, strata, other=True)
-        other, other_post, there = _under(panel.other_table, panel.other_middle, sets, groups, group, moved, device)
+        moved = _priors(panel.others, panel, code, n_units, strata)
+        other, other_post, there = _under(panel.other_table, panel.other_middle, sets,
+                                          _groups(panel.others, patterns), group, moved, device)
         p = doubt[:, None]
         state = p * state + (1 - p) * other_post.state
         f, m = p * f + (1 - p) * other_post.f, p * m + (1 - p) * other_post.m
         per_entry = np.repeat(doubt, np.diff(sets.indptr))
-        members = per_entry * members + (1 - per_entry) * there
+        members = Members(per_entry * members.p + (1 - per_entry) * there.p, p * members.state + (1 - p) * there.state)
     sums = _sums(panel, sets)
     return Assessed(sets, group, groups, n, sums[:, 0].astype(np.int64), sums[:, 1].astype(np.int64), sums[:, 2:],
                     base, Posterior(state, f, m), base_post.state, other, doubt,
-                    np.array([g.eta for g in groups])[group], members, shares)
+                    np.array([g.eta for g in groups])[group], members.p, members.state, shares)
 
 
 def _under(table: np.ndarray, middle: np.ndarray, sets: Multisets, groups: list[Weights], group: np.ndarray,
-           shares: np.ndarray, device: Device | None) -> tuple[Evidence, Posterior, np.ndarray]:
+           shares: np.ndarray, device: Device | None) -> tuple[Evidence, Posterior, Members]:
     found = units.evaluate(sets, table, groups, group, device=device)
     state = units.posterior(sets, table, groups, group, found, shares, device=device)
     return found, state, units.members(sets, middle, state, groups, group)

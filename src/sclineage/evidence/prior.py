@@ -6,10 +6,12 @@ import numpy as np
 from scipy.special import logsumexp
 
 STRATA = ("no clone", "1", "2-4", "5-20", ">20")
-FLOOR = np.array([0.02, 0.02, 0.05])
+FLOOR = np.array([0.005, 0.005, 0.01])
+LEAST_MIXED = 0.1  # of carrying clones: with fewer where counts cannot tell, mixed clones would pass for clonal ones
 BASE = np.array([0.5, 0.4, 0.1])
 BASE_WEIGHT, GLOBAL_WEIGHT = 5.0, 10.0
-BAND_WEIGHT = 5.0  # clones' worth of the uniform law in that of the carrying share of mixed clones
+BAND_WEIGHT = 2.0  # clones' worth of the uniform law in that of the carrying share of mixed clones
+TINY = 1e-200  # shares below are formed in logs
 MIXED_WEIGHT = 5.0  # clones' worth of `BASE` in the mixed share of carrying clones
 
 
@@ -21,12 +23,17 @@ def stratum(size: np.ndarray, has_clone: np.ndarray) -> np.ndarray:
 
 def _floored(prior: np.ndarray, floor: np.ndarray) -> np.ndarray:
     out = np.maximum(prior, floor)
+    out[:, 2] = np.maximum(out[:, 2], LEAST_MIXED * (1 - out[:, 0]))
     out[:2, 2] = 0.0  # one cell cannot be mixed
     return out / out.sum(axis=1, keepdims=True)
 
 
 def responsibilities(evidence: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """Posterior of H0, H1, H2 from log evidence (units, 3) and priors of the same shape."""
+    shares = np.exp(evidence - evidence.max(axis=1, keepdims=True)) * prior
+    total = shares.sum(axis=1, keepdims=True)
+    if total.min(initial=1.0) > TINY:
+        return shares / total
     with np.errstate(divide="ignore"):
         logs = evidence + np.log(prior)
     return np.exp(logs - logsumexp(logs, axis=1, keepdims=True))
@@ -56,8 +63,8 @@ def fit(evidence: np.ndarray, strata: np.ndarray, weights: np.ndarray, *, floor:
     prior = _floored(np.tile(BASE, (len(STRATA), 1)), floor)
     sizes = np.bincount(strata, weights, len(STRATA))
     for _ in range(2000):
-        counts = np.zeros((len(STRATA), 3))
-        np.add.at(counts, strata, responsibilities(evidence, prior[strata]) * weights[:, None])
+        belongs = responsibilities(evidence, prior[strata]) * weights[:, None]
+        counts = np.stack([np.bincount(strata, column, len(STRATA)) for column in belongs.T], axis=1)
         mean = _mean(counts, base_weight)
         new = _floored((counts + GLOBAL_WEIGHT * mean) / (sizes + GLOBAL_WEIGHT)[:, None], floor)
         if np.abs(new - prior).max() < 1e-4:
@@ -109,3 +116,15 @@ def log_evidence(evidence: np.ndarray, prior: np.ndarray, weights: np.ndarray) -
     """Log evidence of a library: all its units under their priors (rows, 3)."""
     with np.errstate(divide="ignore"):
         return float((weights * logsumexp(evidence + np.log(prior), axis=1)).sum())
+
+
+def log_density(shares: np.ndarray, strata: np.ndarray, weights: np.ndarray) -> float:
+    """Log prior density of the mixed share among carrying clones, up to a constant: `MIXED_WEIGHT` clones of `BASE`."""
+    several = np.bincount(strata, weights, len(STRATA))
+    several[:2] = 0.0
+    _, clonal, mixed = several @ shares
+    expected = BASE[2] / (BASE[1] + BASE[2])
+    if clonal + mixed == 0:
+        return 0.0
+    return float(MIXED_WEIGHT * (expected * np.log(mixed) + (1 - expected) * np.log(clonal)
+                                 - np.log(clonal + mixed)))

@@ -66,7 +66,7 @@ class CloneRows:
 
 def numbers(said: Statements, power: np.ndarray, needed: np.ndarray, *, is_open: np.ndarray) -> pd.DataFrame:
     """Number columns of units; a share of carrying members only where cells were not selected by the CAR."""
-    state = said.found.posterior.state
+    state = said.found.sampled
     out = pd.DataFrame({
         "car_p_negative": state[:, 0], "car_p_positive": state[:, 1], "car_p_mixed": state[:, 2],
         "car_log10_bf": said.log10_bf, "car_fraction": said.fraction, "car_fraction_low": said.low,
@@ -195,7 +195,7 @@ def _elsewhere(parts: Partition, said: Statements, rows: CloneRows, unit: np.nda
     answering = np.where(parts.malignant[unit[rows.units.clone]], "malignant", "all")
     alone = rows.carries & rows.is_open & (rows.units.population == answering)
     for sure, clone, p_none, bf in (
-            (out.selected, parts.clone[other], said.found.posterior.state[other, 0], said.log10_bf[other]),
+            (out.selected, parts.clone[other], said.found.sampled[other, 0], said.log10_bf[other]),
             (out.specimen, rows.units.clone[alone], rows.p_none[alone], rows.log10_bf[alone])):
         sure[clone] = True
         np.minimum.at(out.p_none, clone, p_none)
@@ -213,7 +213,7 @@ def combined(parts: Partition, said: Statements, rows: CloneRows, n_clones: int)
             continue
         word = verdict.combine(str(said.verdict[u]), str(said.reason[u]), sorted_members=bool(sure.selected[k]),
                                sorted_surely=bool(sure.surely[k]), specimen_members=bool(sure.specimen[k]))
-        lines.append((*word, *sure.stated(word[2], k, said.found.posterior.state[u], said.log10_bf[u])))
+        lines.append((*word, *sure.stated(word[2], k, said.found.sampled[u], said.log10_bf[u])))
     return unit, pd.DataFrame(lines, columns=["car_verdict", "car_reason", "flag", *STATED])
 
 

@@ -16,6 +16,7 @@ from .prior import responsibilities
 
 H0, H1, H2, H1_REFERENCE, H2_REFERENCE = range(5)
 _CHUNK = 20_000
+_LOG_ODDS = np.log(grids.F_MIDS / (1 - grids.F_MIDS))
 
 
 class Weights(NamedTuple):
@@ -86,7 +87,7 @@ def weights(*, doublets: Doublets, sm: np.ndarray, tau: np.ndarray, spread: floa
     """
     eta = doublets.centre
     parts = [grids.with_law(grids.hypotheses(eta, float(value)), law) for value in grids.SM]
-    reference = grids.hypotheses(eta, grids.REFERENCE_SM)
+    reference = grids.hypotheses(eta, grids.REFERENCE_SM, grids.REFERENCE_ALIKE)
     second = np.stack([np.exp(part.log_w[2]) * share for part, share in zip(parts, sm, strict=True)])
     total = second.sum(axis=0)
     f_given_w = sum((part.f_given_w * row[:, None] for part, row in zip(parts, second, strict=True)),
@@ -210,21 +211,33 @@ def posterior(sets: Multisets, table: np.ndarray, groups: list[Weights], group: 
     return Posterior(responsibilities(found.log, prior), f[inverse], post_m[:, 0][inverse])
 
 
+class Members(NamedTuple):
+    """What the members of units carry.
+
+    Attributes
+    ----------
+    p
+        float64 (entries,): probability that a cell of the entry carries an expressed CAR.
+    state
+        float64 (units, 3): posterior that none, all, or some of the unit's cells carry it. The hypotheses are about the
+        clone: few cells of a mixed clone may hold no carrying one, or no other.
+    """
+
+    p: np.ndarray
+    state: np.ndarray
+
+
 def members(sets: Multisets, loglik: np.ndarray, unit: Posterior, groups: list[Weights],
-            group: np.ndarray) -> np.ndarray:
-    """Probability that a cell of each entry of `sets` carries an expressed CAR.
+            group: np.ndarray) -> Members:
+    """Which cells of every unit carry an expressed CAR.
 
     Parameters
     ----------
     loglik
         float64 (keys, m + 2): log-likelihoods at the central background.
-
-    Returns
-    -------
-    float64 (entries,).
     """
     of = np.repeat(np.arange(sets.indptr.size - 1), np.diff(sets.indptr))
-    out = np.empty(of.size)
+    out, none, every = np.empty(of.size), np.zeros(unit.f.shape), np.zeros(unit.f.shape)
     eta = np.array([g.eta for g in groups])[group]
     silent = np.array([g.silent for g in groups])[group]
     for start in range(0, of.size, _CHUNK):
@@ -235,10 +248,17 @@ def members(sets: Multisets, loglik: np.ndarray, unit: Posterior, groups: list[W
         s, e = silent[k], eta[k]
         carrying = np.logaddexp(np.log1p(-s) + ratio, np.log(s))
         free = np.logaddexp(np.log1p(-e), np.log(e) + rows[:, -1] - rows[:, 0])
-        odds = (free - carrying)[:, None] + np.log((1 - grids.F_MIDS) / grids.F_MIDS)[None, :]
-        mixed = (unit.f[k] / (1 + np.exp(np.clip(odds, -300, 300)))).sum(axis=1)
-        out[entries] = unit.state[k, 1] + unit.state[k, 2] * mixed
-    return np.clip(out, 0.0, 1.0)
+        odds = np.clip((carrying - free)[:, None] + _LOG_ODDS[None, :], -300, 300)
+        log_carrying = -np.log1p(np.exp(-odds))
+        out[entries] = unit.state[k, 1] + unit.state[k, 2] * (unit.f[k] * np.exp(log_carrying)).sum(axis=1)
+        first = np.flatnonzero(np.diff(k, prepend=-1))
+        cells = sets.counts[entries, None]
+        every[k[first]] += np.add.reduceat(cells * log_carrying, first, axis=0)
+        none[k[first]] += np.add.reduceat(cells * (log_carrying - odds), first, axis=0)
+    mixed = unit.state[:, 2] * np.stack([(unit.f * np.exp(part)).sum(axis=1) for part in (none, every)])
+    state = np.column_stack([unit.state[:, 0] + mixed[0], unit.state[:, 1] + mixed[1],
+                             np.maximum(unit.state[:, 2] - mixed.sum(axis=0), 0.0)])
+    return Members(np.clip(out, 0.0, 1.0), state)
 
 
 def single_cells(loglik: np.ndarray, group: Weights, share: float) -> np.ndarray:

@@ -94,7 +94,7 @@ def words(found: Assessed, support: Support, high: np.ndarray, *, is_open: np.nd
     some = controls.carries(found)
     ratio = (evidence.reference[:, 1] - evidence.reference[:, 2]) / np.log(10)
     clonal = some & is_open & (found.n >= MIN_CLONAL_CELLS) & (state[:, 1] >= CLONAL) & (ratio >= RESOLVED)
-    mixed = some & is_open & (state[:, 2] >= SURE) & (ratio <= -RESOLVED)
+    mixed = some & is_open & (found.sampled[:, 2] >= SURE) & (ratio <= -RESOLVED)
     negative = support.core & is_open & (support.strength > controls.NONE) & ~some
     rare = (np.maximum(high, 3 * found.eta) <= limit) & (state[:, 0] >= SURE)
     verdict = np.select([clonal, mixed, some, negative & rare, negative],
