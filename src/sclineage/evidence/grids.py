@@ -21,6 +21,7 @@ SM = 0.015 * 2.0 ** np.arange(5)  # mean silent share of carrying cells
 SPREADS = np.array([0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.1])  # log-sd of expression between clones, log-normal laws
 TAILED = SPREADS[3:]  # gamma laws of the same mean and variance: the wider, the longer their lower tail
 TAU = np.concatenate([SPREADS, TAILED])
+LOG_PRIOR = -0.5 * (np.log(TAU / 0.5) / 0.7) ** 2 - np.log(2.0) * (np.arange(TAU.size) >= SPREADS.size)
 F_EDGES = np.linspace(0.02, 1.0, 50)
 F_MIDS = (F_EDGES[1:] + F_EDGES[:-1]) / 2
 UNIFORM = np.full(F_MIDS.size, 1 / F_MIDS.size)  # law of the carrying share of mixed clones before any clone was seen

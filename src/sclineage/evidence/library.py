@@ -164,7 +164,7 @@ def expectation(library: Library, *, device: Device | None = "cpu") -> tuple[Lib
     found = units.evaluate(rows.sets, table, [library.weights], group, device=device)
     shares = prior.fit(found.log, rows.strata, rows.weights)
     # without floors: where nothing carries, nothing may pull theta away from its prior
-    loose = prior.fit(found.log, rows.strata, rows.weights, floor=np.full(3, 1e-5), base_weight=0.01)
+    loose = prior.loose(found.log, rows.strata, rows.weights, base_weight=0.01)
     state = units.posterior(rows.sets, table, [library.weights], group, found, loose[rows.strata], device=device)
     loglik = library.loglik()[:, 1]
     p = units.members(rows.sets, loglik, state, [library.weights], group).p
@@ -246,7 +246,7 @@ def spread_of_expression(library: Library, *, device: Device | None = "cpu") -> 
     logs = by_law.reshape(SIZES.size, grids.SM.size, shifts.size, grids.TAU.size)
     theta = 0.5 * ((np.log(library.signal.theta / library.theta_prior.theta) + shifts) / library.theta_prior.sd) ** 2
     logs -= (0.5 * (np.log(SIZES / signal.SIZE) / signal.SIZE_SD) ** 2)[:, None, None, None]
-    logs -= (grids.SM / SILENT)[:, None, None] + theta[:, None] + 0.5 * (np.log(grids.TAU / 0.5) / 0.7) ** 2
+    logs -= (grids.SM / SILENT)[:, None, None] + theta[:, None] - grids.LOG_PRIOR
     all_ = np.exp(logs - logsumexp(logs))
     size = float(np.exp(all_.sum(axis=(1, 2, 3)) @ np.log(SIZES)))
     moved = _moved(library.signal, shifts, all_.sum(axis=(0, 1, 3))) if told else library.signal
@@ -295,7 +295,7 @@ def _profile(found: np.ndarray, by_m: np.ndarray, strata: np.ndarray, weights: n
         best = logs[:, :, int(np.argmax(evidence(hypotheses, bands)))]
         for _ in range(3):
             mixed = logsumexp(best[:, 1:] + np.log(bands), axis=1)
-            hypotheses = prior.fit(np.column_stack([null[:, 0], best[:, 0], mixed]), strata, weights)
+            hypotheses = prior.loose(np.column_stack([null[:, 0], best[:, 0], mixed]), strata, weights)
             bands = prior.fit_bands(np.column_stack([null[:, 0], best]), hypotheses[strata], grids.BANDS.sum(axis=1))
     return evidence(hypotheses, bands) + prior.log_density(hypotheses, strata, weights), hypotheses, bands
 
@@ -310,7 +310,10 @@ def law_of_shares(library: Library, *, device: Device | None = "cpu") -> Library
     found = kernel.evidence(rows.sets.take(large), library.table(device=device), log_w=log_w, device=device,
                             log_g=grids.log_background_weights()[None])
     carrying = logsumexp(found[:, 1:, :-1] + parts[0].log_m, axis=-1)
-    bands = prior.fit_bands(np.column_stack([found[:, 0, -1], carrying]), library.hypotheses[rows.strata[large]],
+    mixed = logsumexp(carrying[:, 1:] + np.log(library.bands), axis=1)
+    shares = prior.loose(np.column_stack([found[:, 0, -1], carrying[:, 0], mixed]), rows.strata[large],
+                         np.ones(large.size))
+    bands = prior.fit_bands(np.column_stack([found[:, 0, -1], carrying]), shares[rows.strata[large]],
                             grids.BANDS.sum(axis=1))
     return replace(library, law=(bands / grids.BANDS.sum(axis=1)) @ grids.BANDS)
 

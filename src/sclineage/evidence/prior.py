@@ -21,9 +21,9 @@ def stratum(size: np.ndarray, has_clone: np.ndarray) -> np.ndarray:
     return np.where(np.asarray(has_clone, bool), by_size, 0)
 
 
-def _floored(prior: np.ndarray, floor: np.ndarray) -> np.ndarray:
+def _floored(prior: np.ndarray, floor: np.ndarray, least_mixed: float) -> np.ndarray:
     out = np.maximum(prior, floor)
-    out[:, 2] = np.maximum(out[:, 2], LEAST_MIXED * (1 - out[:, 0]))
+    out[:, 2] = np.maximum(out[:, 2], least_mixed * (1 - out[:, 0]))
     out[:2, 2] = 0.0  # one cell cannot be mixed
     return out / out.sum(axis=1, keepdims=True)
 
@@ -39,8 +39,14 @@ def responsibilities(evidence: np.ndarray, prior: np.ndarray) -> np.ndarray:
     return np.exp(logs - logsumexp(logs, axis=1, keepdims=True))
 
 
+def loose(evidence: np.ndarray, strata: np.ndarray, weights: np.ndarray, *,
+          base_weight: float = BASE_WEIGHT) -> np.ndarray:
+    """Shares as `fit`, without floors: for what is learnt from clones that hold a hypothesis, not for judging them."""
+    return fit(evidence, strata, weights, floor=np.full(3, 1e-5), base_weight=base_weight, least_mixed=0.0)
+
+
 def fit(evidence: np.ndarray, strata: np.ndarray, weights: np.ndarray, *, floor: np.ndarray = FLOOR,
-        base_weight: float = BASE_WEIGHT) -> np.ndarray:
+        base_weight: float = BASE_WEIGHT, least_mixed: float = LEAST_MIXED) -> np.ndarray:
     """Share of H0, H1 and H2 per stratum by EM, run to convergence.
 
     Parameters
@@ -55,18 +61,20 @@ def fit(evidence: np.ndarray, strata: np.ndarray, weights: np.ndarray, *, floor:
         Least share of each hypothesis.
     base_weight
         Clones' worth of `BASE` in the library's mean.
+    least_mixed
+        Least share of mixed clones among carrying ones.
 
     Returns
     -------
     float64 (5, 3), rows summing to one, shrunk to the library's mean with a weight of `GLOBAL_WEIGHT` clones, floored.
     """
-    prior = _floored(np.tile(BASE, (len(STRATA), 1)), floor)
+    prior = _floored(np.tile(BASE, (len(STRATA), 1)), floor, least_mixed)
     sizes = np.bincount(strata, weights, len(STRATA))
     for _ in range(2000):
         belongs = responsibilities(evidence, prior[strata]) * weights[:, None]
         counts = np.stack([np.bincount(strata, column, len(STRATA)) for column in belongs.T], axis=1)
         mean = _mean(counts, base_weight)
-        new = _floored((counts + GLOBAL_WEIGHT * mean) / (sizes + GLOBAL_WEIGHT)[:, None], floor)
+        new = _floored((counts + GLOBAL_WEIGHT * mean) / (sizes + GLOBAL_WEIGHT)[:, None], floor, least_mixed)
         if np.abs(new - prior).max() < 1e-4:
             return new
         prior = new
