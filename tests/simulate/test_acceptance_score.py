@@ -10,15 +10,18 @@ from benchmarks.evidence import acceptance, acceptance_oracle, acceptance_rules
 from benchmarks.evidence.acceptance_scenarios import SCENARIOS, UNCONTROLLED
 from benchmarks.evidence.acceptance_score import (
     behind,
+    beyond_chance,
     calibration_error,
     chance_error,
     clone_calibration,
+    interval,
     is_wrong,
     misses,
     mixture_posterior,
     open_to_oracle,
     rival_cells,
     soup_corrected,
+    with_known,
 )
 from sclineage._schema import CAR_VERDICTS
 from sclineage.evidence import grids
@@ -143,11 +146,25 @@ def test_calibration_is_of_sampled_members_and_of_the_design() -> None:
     assert found["clone_ece_design"] == found["clone_ece_chance"] == 0
 
 
+def test_rates_have_exact_intervals_and_chance_is_taken_out_in_squares() -> None:
+    assert interval(5, 901) == pytest.approx([0.0018, 0.0129], abs=1e-4)
+    assert interval(0, 0) == [0.0, 1.0]
+    assert beyond_chance(0.05, 0.03) == pytest.approx(0.04)
+    assert beyond_chance(0.01, 0.03) == 0 and beyond_chance(None, 0.1) is None
+
+
+def test_cells_are_told_that_their_clone_is_not_mixed() -> None:
+    clones = pd.DataFrame({"seed": [1, 2], "clone_id": ["a", "a"], "car_p_positive": [0.3, 0.0],
+                           "car_p_negative": [0.1, 0.5]})
+    cells = pd.DataFrame({"seed": [2, 1, 1], "clone_id": ["a", "a", "a"]})
+    assert with_known(cells, clones)["p_known"].tolist() == pytest.approx([0, 0.75, 0.75])
+
+
 CLONES = pd.DataFrame({
     "n": [30, 30, 8, 1], "truth": ["clonal", "absent", "absent", "clonal"], "p_none": [0.0, 0.999, 0.9, 0.01],
     "p_all": [0.99, 0.0005, 0.005, 0.99], "bf": [9.0, -3.0, -2.0, 1.5], "bf_clonal": [9.0, -4.0, -1.5, 1.5],
     "strict": [9.0, -2.0, -0.5, 1.0], "control": 2, "clear": 1.0}).assign(
-        car_p_negative=lambda c: c["p_none"], car_p_positive=lambda c: c["p_all"])
+        p_free=lambda c: c["p_none"], car_p_negative=lambda c: c["p_none"], car_p_positive=lambda c: c["p_all"])
 
 
 def test_rules_are_added_one_after_another() -> None:
