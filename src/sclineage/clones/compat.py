@@ -1,8 +1,8 @@
 """``mode="scirpy"``: the partition of `scirpy.tl.define_clonotypes`, from its definition, in linear time.
 
 scirpy joins two cells where a matrix of receptor configurations has an entry and takes connected components. Here
-every condition for an entry becomes a *token* that the two cells share (a chain, a pair of chains), and cells and
-tokens are joined by union-find: the same components, without the matrix.
+every condition for an entry becomes a *token* that the two cells share (a chain, a pair of chains), and the tokens of
+each cell are joined by union-find: the same components, without the matrix.
 """
 
 from __future__ import annotations
@@ -142,11 +142,12 @@ def partition(junction: Spans, first: np.ndarray, receptor_type: np.ndarray, rec
             for arm, at in (("VJ", 0), ("VDJ", 2))]
     owner, token = cells_.tokens(arms[0], arms[1], receptor_type, receptor_arms == "all")
     code, firsts = number_keys(token)
-    root = components(len(first), owner, owner[firsts[code]], device="cpu")  # the first cell of each component
-    has = np.zeros(len(first), bool)
-    has[owner] = True
-    number = np.cumsum(has & (root == np.arange(root.size))) - 1
-    return np.where(has, number[root], -1)
+    next_too = np.flatnonzero(owner[1:] == owner[:-1])  # tokens of one cell follow each other
+    root = components(firsts.size, code[next_too], code[next_too + 1], device="cpu")
+    number = np.cumsum(root == np.arange(root.size)) - 1
+    label = np.full(len(first), -1, np.int64)
+    label[owner] = number[root[code]]  # tokens, and so their components, are numbered in the order of the cells
+    return label
 
 
 def _shared(junction: Spans, rows: np.ndarray, dual_ir: str) -> np.ndarray:
@@ -172,8 +173,8 @@ def _table(found: _Receptors, label: np.ndarray, ids: np.ndarray, patient: Words
     order = np.lexsort((*_alphabet(label[firsts]), of[firsts]))
     group, firsts = np.argsort(order).astype(np.int32)[group], firsts[order]
     arms = found.first[rows, 0], found.first[rows, 2]
-    missing = np.count_nonzero(~found.named[rows][:, (0, 2)], axis=1)
-    lead = cells_.leads(group, firsts.size, missing, *Spans.of(barcode[rows].tolist()))
+    paired = (found.named[:, 0] & found.named[:, 2])[rows]
+    lead = cells_.leads(group, firsts.size, paired, *Spans.of(barcode[rows].tolist()))
 
     def text(name: str, arm: int) -> np.ndarray:
         shown = found.columns[name].take(arms[arm][lead])
@@ -184,7 +185,7 @@ def _table(found: _Receptors, label: np.ndarray, ids: np.ndarray, patient: Words
         "trb_junction": text("junction", 1), "trb_junction_aa": text("junction_aa", 1), "trb_v": text("v_call", 1),
         "trb_j": text("j_call", 1), "tra_junction": text("junction", 0), "tra_v": text("v_call", 0),
         "tra_j": text("j_call", 0), "trb_c": text("c_call", 1), "n_cells": np.bincount(group),
-        "n_paired": np.bincount(group[missing == 0], minlength=firsts.size)}, copy=False)
+        "n_paired": np.bincount(group[paired], minlength=firsts.size)}, copy=False)
 
 
 def _alphabet(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -111,13 +111,13 @@ def tokens(vj, vdj, kind, together):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def leads(group, n_groups, missing, content, start, end):  # type: ignore[no-untyped-def]
-    """The row of each group that misses the fewest arms, among these the first by name (spans); int32."""
+def leads(group, n_groups, paired, content, start, end):  # type: ignore[no-untyped-def]
+    """The row of each group that stands first by name (spans), of a paired one if there is any; int32."""
     lead = np.full(n_groups, -1, np.int32)
     for row in range(group.size):
         other = lead[group[row]]
-        before = other < 0 or missing[row] < missing[other]
-        if not before and missing[row] == missing[other]:
+        before = other < 0 or (paired[row] and not paired[other])
+        if not before and paired[row] == paired[other]:
             before = order(content, start[row], end[row], start[other], end[other]) < 0
         if before:
             lead[group[row]] = row

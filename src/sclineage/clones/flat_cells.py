@@ -152,12 +152,12 @@ def joined(content, start, end):  # type: ignore[no-untyped-def]
     size = start.size
     for row in range(start.size):
         size += max(end[row] - start[row], 0)
-    out, to = np.zeros(size, np.uint8), 0
+    out, to = np.zeros(size, np.uint8), np.uint64(0)
     for row in range(start.size):
-        for at in range(start[row], end[row]):
-            out[to] = content[at]
-            to += 1
-        to += 1
+        first, length = np.uint64(start[row]), np.uint64(max(end[row] - start[row], 0))
+        for k in range(length):  # no number is negative: so the loop is a copy of many bytes at a time
+            out[to + k] = content[first + k]
+        to += length + np.uint64(1)
     return out
 
 
