@@ -26,7 +26,7 @@ STANDARD = "ARNDCQEGHILKMFPSTWYV"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + STAR + "_"
 BAD = 255
 MAX_EDITS = 31
-AT_ONCE = 32  # bytes that `bytes_equal` compares
+AT_ONCE = 32  # bytes that `bytes_within` compares
 
 CODES = np.full(256, BAD, dtype=np.uint8)
 for _letter in LETTERS:
@@ -73,16 +73,22 @@ def _load_eight(_context: Any, array: Any, _at: Any) -> Any:
     return types.uint64(array, types.intp), generate
 
 
-def _bytes_equal(_context: Any, array: Any, _at: Any, _byte: Any) -> Any:
-    """Which of 32 bytes of a 1-d uint8 array equal a byte, as bits of a uint64: one comparison of a vector register."""
+def _splat(builder: Any, byte: Any) -> Any:
+    """A vector of 32 equal bytes."""
+    kind = ir.VectorType(ir.IntType(8), AT_ONCE)
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), byte, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), AT_ONCE), [0] * AT_ONCE))
+
+
+def _bytes_within(_context: Any, array: Any, _at: Any, _first: Any, _last: Any) -> Any:
+    """Which of 32 bytes of a 1-d uint8 array lie within two, as bits of a uint64: in vector registers."""
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = ir.VectorType(ir.IntType(8), AT_ONCE)
         pointer = builder.bitcast(_pointer(context, builder, signature, args), kind.as_pointer())
-        byte = builder.insert_element(ir.Constant(kind, ir.Undefined), args[2], ir.Constant(ir.IntType(32), 0))
-        same = ir.Constant(ir.VectorType(ir.IntType(32), AT_ONCE), [0] * AT_ONCE)
-        bits = builder.icmp_unsigned("==", builder.load(pointer, align=1), builder.shuffle_vector(byte, byte, same))
+        above = builder.sub(builder.load(pointer, align=1), _splat(builder, args[2]))
+        bits = builder.icmp_unsigned("<=", above, _splat(builder, builder.sub(args[3], args[2])))
         return builder.zext(builder.bitcast(bits, ir.IntType(AT_ONCE)), ir.IntType(64))
-    return types.uint64(array, types.intp, types.uint8), generate
+    return types.uint64(array, types.intp, types.uint8, types.uint8), generate
 
 
 def _atomic_add(_context: Any, array: Any, _at: Any, _value: Any) -> Any:
@@ -118,7 +124,7 @@ popcount: Any = intrinsic(_popcount)
 trailing_zeros: Any = intrinsic(_trailing_zeros)
 leading_zeros: Any = intrinsic(_leading_zeros)
 load_eight: Any = intrinsic(_load_eight)
-bytes_equal: Any = intrinsic(_bytes_equal)
+bytes_within: Any = intrinsic(_bytes_within)
 atomic_add: Any = intrinsic(_atomic_add)
 atomic_min: Any = intrinsic(_atomic_min)
 atomic_load: Any = intrinsic(_atomic_load)

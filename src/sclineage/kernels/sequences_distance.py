@@ -108,7 +108,7 @@ def _levenshtein(words: np.ndarray, a: Row, b: Row, cutoff: int, reach: np.ndarr
 def _frame_cost(words: np.ndarray, a: Row, b: Row, metric: Metric, gap: int, most: int) -> int:
     """Sum of the residue costs over a frame; any number above `most` if it exceeds that."""
     total = 0
-    for word in range(a[2]):
+    for word in range(a[2]):  # COSTS is compiled in: whoever changes CODES must touch this file for Numba to notice
         left, right = field_range(word, metric.trim_left, gap), field_range(word, gap, a[3] - metric.trim_right)
         ahead, other = words[a[0] + word * a[1]] & (left | right), words[b[0] + word * b[1]] & left
         if right:

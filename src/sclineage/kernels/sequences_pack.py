@@ -21,7 +21,7 @@ from .sequences_bits import (
     RESIDUE_BITS,
     STANDARD,
     STAR,
-    bytes_equal,
+    bytes_within,
     load_eight,
     trailing_zeros,
 )
@@ -37,6 +37,8 @@ _OFFENCE[[ord(letter) for letter in STANDARD] + [BREAK]] = 0
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _BREAK, _FLIP, _LOW, _ZERO, _ONE = np.uint8(BREAK), np.uint64(FLIP), np.uint64(LOW), np.uint64(0), np.uint64(1)
+_RANGES = tuple((np.uint8(ord(a)), np.uint8(ord(b))) for a, b in ("AA", "CI", "KN", "PT", "VW", "YY"))  # amino acids
+_ALL = np.uint64((1 << AT_ONCE) - 1)
 _ONES = np.uint64(0x001F001F001F001F), np.uint64(0x03E003E003E003E0)  # letters, each second one moved to its neighbour
 _PAIRS = np.uint64(0x000003FF000003FF), np.uint64(0x000FFC00000FFC00)
 _FOURS = np.uint64(0x00000000000FFFFF), np.uint64(0x000000FFFFF00000)
@@ -126,10 +128,10 @@ def _sizes(text: np.ndarray, sequences: list[str]) -> np.ndarray:
 @njit(cache=True)
 def _length_at(text: np.ndarray, start: int) -> int:
     """Letters from here to the next line break."""
-    at, found = start, bytes_equal(text, start, _BREAK)
+    at, found = start, bytes_within(text, start, _BREAK, _BREAK)
     while found == _ZERO:
         at += AT_ONCE
-        found = bytes_equal(text, at, _BREAK)
+        found = bytes_within(text, at, _BREAK, _BREAK)
     return at - start + trailing_zeros(found)
 
 
@@ -162,13 +164,14 @@ def _check_letters(text: np.ndarray) -> tuple[np.ndarray, tuple[str, int] | None
 
 @njit(cache=True)
 def _is_standard(text: np.ndarray) -> bool:
-    """Whether there are only amino acids and line breaks: without a branch or a table, in vector registers."""
-    other = np.uint8(0)
-    for at in range(text.size):
-        c = text[at]
-        beyond = (c < 65) | (c > 89) | (c == 66) | (c == 74) | (c == 79) | (c == 85) | (c == 88)
-        other |= np.uint8(beyond & (c != 10))
-    return other == 0
+    """Whether there are only amino acids and line breaks; less than 32 letters of `END` are not looked at."""
+    every = ~_ZERO
+    for at in range(0, text.size - AT_ONCE + 1, AT_ONCE):
+        found = bytes_within(text, at, _BREAK, _BREAK)
+        for first, last in _RANGES:
+            found |= bytes_within(text, at, first, last)
+        every &= found
+    return every & _ALL == _ALL
 
 
 # --- packing ----------------------------------------------------------------------------------------------------------

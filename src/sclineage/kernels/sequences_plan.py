@@ -29,7 +29,6 @@ from .sequences_keys import (
     KIND,
     LIMIT,
     LONG,
-    MAP,
     MIDDLE,
     ROW0,
     ROW1,
@@ -48,7 +47,7 @@ DUPLICATES, BRUTE, SELF, CROSS = 0, 1, 2, 3
 NO_FILTER = -1  # LIMIT of a brute-force task whose pairs all go to the exact distance
 MAX_BLOCKS = 30
 MAX_INDEXED_EDITS = 2
-TRIED_ALIGNED, TRIED_EDITS = 6, 12  # tasks that the cost model samples; stretches differ more than interleaved blocks
+TRIED_ALIGNED, TRIED_EDITS = 3, 12  # tasks that the cost model samples; stretches differ more than interleaved blocks
 SAMPLE_MAX, SAMPLE_SHARE = 4096, 32
 PAIRS_PER_TASK = 1 << 22
 DUPLICATES_PER_TASK = 1 << 16
@@ -113,8 +112,8 @@ def _collisions(index: Index, metric: Metric, task: np.ndarray, block_of: np.nda
 
 @njit(cache=True)
 def _cheapest(index: Index, metric: Metric, task: np.ndarray, positions: int, costs: Costs, weights: np.ndarray,
-              examples: np.ndarray) -> tuple[int, float]:
-    """Cheapest number of blocks and its cost per task; 0 blocks for brute force."""
+              examples: np.ndarray, shares: np.ndarray) -> tuple[int, float]:
+    """Cheapest number of blocks and its cost per task; 0 blocks for brute force. `shares` keeps what was estimated."""
     candidate = costs.candidate if task[MIDDLE] == ALIGNED else costs.edit_candidate
     n_short, n_long = index.counts[task[SHORT]], index.counts[task[LONG]]
     same = task[SHORT] == task[LONG] and task[MIDDLE] == ALIGNED
@@ -125,13 +124,28 @@ def _cheapest(index: Index, metric: Metric, task: np.ndarray, positions: int, co
         choices *= blocks / (blocks - task[LIMIT])
         if choices * rows * costs.key >= best:
             break
-        task[BLOCKS] = blocks
-        fill_blocks(weights, blocks, task[MIDDLE], metric, block_of)
-        share = _collisions(index, metric, task, block_of, examples[blocks])
-        one = rows * costs.key + share * pairs * candidate
+        if shares[blocks] < 0.0:
+            task[BLOCKS] = blocks
+            fill_blocks(weights, blocks, task[MIDDLE], metric, block_of)
+            shares[blocks] = _collisions(index, metric, task, block_of, examples[blocks])
+        one = rows * costs.key + shares[blocks] * pairs * candidate
         if choices * one < best:
             best, choice, per_task = choices * one, blocks, one
     return choice, per_task
+
+
+@njit(cache=True)
+def _choose_of_group(index: Index, metric: Metric, joins: np.ndarray, examples: np.ndarray, costs: Costs,
+                     weights: np.ndarray, blocks: np.ndarray, cost: np.ndarray, group: int) -> None:
+    """The joins of one shorter group: those that leave out as many blocks share the estimates, whatever their gap."""
+    own = weights[group, :index.lengths[group]]
+    own[:] = position_weights(index, group, metric)
+    shares = np.full((examples.shape[0], MAX_BLOCKS + 1), -1.0)
+    for k in range(np.searchsorted(joins[:, 0], group), np.searchsorted(joins[:, 0], group + 1)):
+        task, row = np.zeros(COLUMNS, dtype=np.int64), joins[k, 6]
+        task[KIND], task[SHORT], task[LONG] = SELF, group, joins[k, 1]
+        task[GAP], task[MIDDLE], task[LIMIT] = joins[k, 2], joins[k, 3], joins[k, 4]
+        blocks[k], cost[k] = _cheapest(index, metric, task, joins[k, 5], costs, own, examples[row], shares[row])
 
 
 @njit(cache=True, parallel=True)
@@ -139,16 +153,20 @@ def choose_blocks(index: Index, metric: Metric, joins: np.ndarray, examples: np.
                   weights: np.ndarray, blocks: np.ndarray, cost: np.ndarray) -> None:
     """Weigh the positions of every length, then fill the cheapest number of blocks of every join and its cost per task.
 
-    `joins` int64 (joins, 7): the fields of `_Join`, the positions that it compares, and its row of `examples`.
+    `joins` int64 (joins, 7), ascending by the first: the fields of `_Join`, the positions that it compares, and its row
+    of `examples`.
     """
     for group in prange(index.lengths.size):
-        weights[group, :index.lengths[group]] = position_weights(index, group, metric)
-    for k in prange(joins.shape[0]):
-        task, short = np.zeros(COLUMNS, dtype=np.int64), joins[k, 0]
-        task[KIND], task[SHORT], task[LONG] = SELF, short, joins[k, 1]
-        task[GAP], task[MIDDLE], task[LIMIT] = joins[k, 2], joins[k, 3], joins[k, 4]
-        blocks[k], cost[k] = _cheapest(index, metric, task, joins[k, 5], costs, weights[short, :index.lengths[short]],
-                                       examples[joins[k, 6]])
+        _choose_of_group(index, metric, joins, examples, costs, weights, blocks, cost, group)
+
+
+@njit(cache=True)
+def fill_maps(index: Index, metric: Metric, weights: np.ndarray, wanted: np.ndarray, maps: np.ndarray) -> None:
+    """Blocks of the positions of each wanted (shorter group, number of blocks, middle shift, place in the maps)."""
+    for k in range(wanted.shape[0]):
+        group, place = wanted[k, 0], wanted[k, 3]
+        length = index.lengths[group]
+        fill_blocks(weights[group, :length], wanted[k, 1], wanted[k, 2], metric, maps[place:place + length])
 
 
 # --- tasks ------------------------------------------------------------------------------------------------------------
@@ -164,7 +182,7 @@ def _frames(metric: Metric, short: int, difference: int) -> Iterator[tuple[int, 
         for middle in {0: (1,), 1: (0, 1), 2: (1,)}[difference]:
             yield short, middle, 2
     if metric.kind == TCRDIST:
-        first, last = gap_range(metric, short, difference)
+        first, last = gap_range.py_func(metric, short, difference)
         for gap in range(first, last + 1):
             yield gap, ALIGNED, (metric.cutoff - metric.gap * difference) // metric.cheapest
 
@@ -176,10 +194,10 @@ def _positions(metric: Metric, short: int, join: _Join) -> int:
 
 
 @lru_cache(maxsize=256)
-def wild_sets(blocks: int, limit: int, *, adjacent: bool) -> np.ndarray:
+def wild_sets(blocks: int, limit: int, *, adjacent: bool) -> list[int]:
     """Every choice of `limit` blocks as bits, ascending by block; without neighbouring pairs if not `adjacent`."""
     chosen = combinations(range(blocks), limit)
-    return np.array([sum(1 << b for b in c) for c in chosen if adjacent or c[1] > c[0] + 1], dtype=np.int64)
+    return [sum(1 << b for b in c) for c in chosen if adjacent or c[1] > c[0] + 1]
 
 
 @lru_cache(maxsize=64)
@@ -213,16 +231,19 @@ class Plan(NamedTuple):
     maps: np.ndarray
 
 
+_Row = tuple[int, int, int, int, int, int, int, int, int, int, int]  # in the order of a task's columns
+
+
 class _Planner:
     """Makes the tasks of one search; keeps what several frames of a length share."""
 
     def __init__(self, index: Index, metric: Metric, costs: Costs, joins: list[_Join]) -> None:
         self.index, self.metric, self.costs = index, metric, costs
         self.weights = np.zeros((index.lengths.size, int(index.lengths.max(initial=1))))
+        self.lengths, self.counts = index.lengths.tolist(), index.counts.tolist()
         self.chosen = self._choose(joins)
-        self.maps: list[np.ndarray] = [np.zeros(1, dtype=np.int64)]
-        self.places: dict[tuple[int, int, bool], int] = {}
-        self.used = 1
+        self.maps: dict[tuple[int, int, bool], tuple[int, int, int, int]] = {}
+        self.used = 0
 
     def _choose(self, joins: list[_Join]) -> dict[_Join, tuple[int, float]]:
         """Number of blocks for every frame, and the cost of each of its tasks."""
@@ -231,7 +252,7 @@ class _Planner:
         examples = np.full((len(row), MAX_BLOCKS + 1, TRIED_EDITS), -1, dtype=np.int64)
         for kind, k in row.items():
             examples[k, :, :kind[1]] = _examples(*kind)
-        asked = np.array([(*join, _positions(self.metric, int(self.index.lengths[join.short]), join), row[kind])
+        asked = np.array([(*join, _positions(self.metric, self.lengths[join.short], join), row[kind])
                           for join, kind in zip(joins, kinds, strict=True)], dtype=np.int64).reshape(-1, 7)
         blocks, cost = np.zeros(len(joins), dtype=np.int64), np.zeros(len(joins))
         with _backend.threads(None):
@@ -239,52 +260,52 @@ class _Planner:
         return dict(zip(joins, zip(blocks.tolist(), cost.tolist(), strict=True), strict=True))
 
     def place_of_map(self, join: _Join, blocks: int) -> int:
-        """Where the blocks of a frame's positions begin in the maps."""
+        """Where the blocks of a frame's positions will stand in the maps."""
         key = (join.short, blocks, join.middle == ALIGNED)
-        if key not in self.places:
-            block_of = np.empty(int(self.index.lengths[join.short]), dtype=np.int64)
-            fill_blocks(self.weights[join.short, :block_of.size], blocks, join.middle, self.metric, block_of)
-            self.places[key] = self.used
-            self.maps.append(block_of)
-            self.used += block_of.size
-        return self.places[key]
+        if key not in self.maps:
+            self.maps[key] = (join.short, blocks, join.middle, self.used)
+            self.used += self.lengths[join.short]
+        return self.maps[key][3]
 
-    def indexed(self, join: _Join, blocks: int, cost: float) -> tuple[np.ndarray, np.ndarray]:
+    def filled_maps(self) -> np.ndarray:
+        """The blocks of all the positions asked for."""
+        maps = np.zeros(self.used + 1, dtype=np.int64)
+        wanted = np.array([*self.maps.values()], dtype=np.int64).reshape(-1, 4)
+        fill_maps(self.index, self.metric, self.weights, wanted, maps)
+        return maps
+
+    def indexed(self, join: _Join, blocks: int, cost: float) -> Iterator[tuple[_Row, float]]:
         """Tasks of a frame by the index."""
         kind = SELF if join.short == join.long and join.middle == ALIGNED else CROSS
-        lengths = self.index.lengths
-        adjacent = not (join.middle == 1 and lengths[join.long] - lengths[join.short] == 1)
-        wild = wild_sets(blocks, join.limit, adjacent=adjacent)
-        tasks = _rows(join, kind, blocks, wild, np.array([0, self.index.counts[join.long]]))
-        tasks[:, MAP] = self.place_of_map(join, blocks)
-        return tasks, np.full(wild.size, cost)
+        adjacent = not (join.middle == 1 and self.lengths[join.long] - self.lengths[join.short] == 1)
+        place, n = self.place_of_map(join, blocks), self.counts[join.long]
+        for wild in wild_sets(blocks, join.limit, adjacent=adjacent):
+            yield _row(join, kind, blocks, wild, (0, n), place), cost
 
-    def brute(self, join: _Join) -> tuple[np.ndarray, np.ndarray]:
+    def brute(self, join: _Join) -> Iterator[tuple[_Row, float]]:
         """Tasks of a pair of lengths by brute force."""
-        n_short, n_long = int(self.index.counts[join.short]), int(self.index.counts[join.long])
-        rows = np.append(np.arange(0, n_short, max(1, PAIRS_PER_TASK // n_long)), n_short)
-        return _rows(join, BRUTE, 1, np.zeros(1, dtype=np.int64), rows), np.diff(rows) * n_long * self.costs.pair
+        n_short, n_long = self.counts[join.short], self.counts[join.long]
+        step = max(1, PAIRS_PER_TASK // n_long)
+        for start in range(0, n_short, step):
+            rows = (start, min(n_short, start + step))
+            yield _row(join, BRUTE, 1, 0, rows, 0), (rows[1] - start) * n_long * self.costs.pair
 
-    def tasks(self, short: int, long: int, joins: list[_Join]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def tasks(self, short: int, long: int, joins: list[_Join]) -> Iterator[tuple[_Row, float]]:
         """Tasks and their costs for two lengths: all frames by the index, or brute force where that is cheaper."""
         chosen = [self.chosen[join] for join in joins]
         total = sum(cost * math.comb(blocks, join.limit) for join, (blocks, cost) in zip(joins, chosen, strict=True))
-        brute = self.costs.pair * float(self.index.counts[short]) * float(self.index.counts[long])
+        brute = self.costs.pair * self.counts[short] * self.counts[long]
         if joins and all(blocks for blocks, _ in chosen) and total < brute:
             for join, (blocks, cost) in zip(joins, chosen, strict=True):
-                yield self.indexed(join, blocks, cost)
+                yield from self.indexed(join, blocks, cost)
             return
         one_frame = len(joins) == 1 and joins[0].middle == ALIGNED and self.metric.kind != LEVENSHTEIN
-        whole = _Join(short, long, int(self.index.lengths[short]), ALIGNED, NO_FILTER)
-        yield self.brute(joins[0] if one_frame else whole)
+        whole = _Join(short, long, self.lengths[short], ALIGNED, NO_FILTER)
+        yield from self.brute(joins[0] if one_frame else whole)
 
 
-def _rows(join: _Join, kind: int, blocks: int, wild: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    tasks = np.zeros((max(wild.size, rows.size - 1), COLUMNS), dtype=np.int64)
-    tasks[:, [KIND, SHORT, LONG, GAP, BLOCKS, MIDDLE, LIMIT]] = (
-        kind, join.short, join.long, join.gap, blocks, join.middle, join.limit)
-    tasks[:, WILD], tasks[:, ROW0], tasks[:, ROW1] = wild, rows[:-1], rows[1:]
-    return tasks
+def _row(join: _Join, kind: int, blocks: int, wild: int, rows: tuple[int, int], place: int) -> _Row:
+    return kind, join.short, join.long, join.gap, blocks, wild, join.middle, join.limit, *rows, place
 
 
 def _duplicates(index: Index) -> np.ndarray:
@@ -304,12 +325,9 @@ def plan(index: Index, metric: Metric, costs: Costs) -> Plan:
              for short in range(len(lengths)) for long in range(short, len(lengths))
              if lengths[long] - lengths[short] <= most}
     planner = _Planner(index, metric, costs, [join for frames in joins.values() for join in frames])
-    parts, weights = [np.empty((0, COLUMNS), dtype=np.int64)], [np.empty(0)]
-    for (short, long), frames in joins.items():
-        for tasks, cost in planner.tasks(short, long, frames):
-            parts.append(tasks)
-            weights.append(cost)
-    joined = np.concatenate(parts)[np.argsort(-np.concatenate(weights), kind="stable")]
+    made = [task for (short, long), frames in joins.items() for task in planner.tasks(short, long, frames)]
+    made.sort(key=lambda task: -task[1])
+    tasks = np.array([row for row, _ in made], dtype=np.int64).reshape(-1, COLUMNS)
     if index.members.size > index.firsts[-1]:
-        joined = np.concatenate([_duplicates(index), joined])
-    return Plan(joined, np.concatenate(planner.maps))
+        tasks = np.concatenate([_duplicates(index), tasks])
+    return Plan(tasks, planner.filled_maps())
