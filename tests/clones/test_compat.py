@@ -70,8 +70,10 @@ def test_texts_as_bytes(texts):
 
 
 def test_columns_of_other_kinds():
-    chains = Chains(ak.Array([[{"a": 1, "b": "x", "c": None}, {"a": None, "b": None, "c": None}], [],
-                              [{"a": 3.5, "b": "y", "c": None}]]))
+    chains = Chains(ak.Array([[{"a": 1, "b": "x", "c": None, "d": True}, {"a": None, "b": None, "c": None, "d": None}],
+                              [], [{"a": 3.5, "b": "y", "c": None, "d": False}]]))
+    assert [chains.values(name).tolist() for name in "abcd"] == [
+        [1, None, 3.5], ["x", None, "y"], [None] * 3, [True, None, False]], "missing is neither false nor empty"
     assert chains.ptr.tolist() == [0, 2, 2, 3]
     assert chains.cells().tolist() == [0, 0, 2]
     assert chains.numbers("a").tolist() == [1, 0, 3.5]

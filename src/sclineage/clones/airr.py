@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
+
+from .flat import Chains
 
 FIELDS = ("locus", "junction", "junction_aa", "cdr3", "v_call", "j_call", "c_call", "umi_count", "duplicate_count",
           "consensus_count", "productive")
@@ -23,12 +24,6 @@ def records(airr: Any) -> pd.DataFrame:
     -------
     DataFrame with ``cell`` (row of the array) and the AIRR columns that are present, one row per chain.
     """
-    import awkward as ak
-
-    counts = ak.to_numpy(ak.num(airr, axis=1)) if len(airr) else np.zeros(0, np.int64)
-    out = pd.DataFrame({"cell": np.repeat(np.arange(len(airr)), counts).astype(np.int64)})
-    known = set(ak.fields(airr))
-    for name in FIELDS:
-        if name in known and len(out):
-            out[name] = pd.Series(ak.to_list(ak.flatten(airr[name], axis=1)), dtype=object)
-    return out
+    chains = Chains(airr)
+    return pd.DataFrame({"cell": chains.cells(), **{name: chains.values(name) for name in FIELDS
+                                                    if name in chains.names and len(chains)}})

@@ -163,6 +163,23 @@ class Chains:
             return Spans(np.zeros(0, np.uint8), np.zeros(len(self), np.int64), np.full(len(self), -1, np.int64))
         return _spans(self._flat[name].layout) or Spans.of_any(ak.to_list(self._flat[name]))
 
+    def values(self, name: str) -> np.ndarray:
+        """A column as it is, (n,); object with None where values are missing, and of strings."""
+        import awkward as ak
+
+        column = self._flat[name]
+        if (spans := _spans(column.layout)) is not None:
+            words = spans.words()
+            return np.append(words.texts, np.array([None], dtype=object))[words.codes]
+        if column.layout.is_union or column.layout.is_list:
+            return np.array([*ak.to_list(column), None], dtype=object)[:-1]
+        found = ak.to_numpy(column)
+        if not isinstance(found, np.ma.MaskedArray):
+            return found
+        out = np.asarray(found.data).astype(object)
+        out[np.ma.getmaskarray(found)] = None
+        return out
+
     def numbers(self, name: str) -> np.ndarray:
         """A column of numbers, float64 (n,), 0 where it is missing."""
         return self._filled(name, 0).astype(np.float64)

@@ -6,7 +6,8 @@ V and J genes give anyway. So tables with and without these codons name the same
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -67,9 +68,9 @@ def chain_table(records: pd.DataFrame) -> pd.DataFrame:
                          "clones need nucleotides; amino acids alone cannot tell clones apart")
     n = len(records)
     words = {g: gene_words(_column(columns[g], n)) for g in ("v_gene", "j_gene", "c_gene")}
-    words["locus"] = _loci(_upper(_column(columns["locus"], n), r"\s"), words["v_gene"], words["j_gene"])
+    words["locus"] = _loci(_upper(_column(columns["locus"], n), r"\s", "TR[ABDG]"), words["v_gene"], words["j_gene"])
     words["junction"] = _junctions(columns["junction"], columns["cdr3"], n)
-    words["junction_aa"] = _upper(_column(columns["junction_aa"], n), r"[^A-Z*_?]")
+    words["junction_aa"] = _upper(_column(columns["junction_aa"], n), r"[^A-Z*_?]", r"[A-Z*_?]{5,}")
     keep = np.isin(words["locus"].texts, LOCI)[words["locus"].codes]
     keep &= np.array([len(text) >= 6 for text in words["junction"].texts], bool)[words["junction"].codes]
     rest = {"cell": records["cell"].to_numpy(np.int64), "umis": _counts(columns["umis"], n),
@@ -103,13 +104,21 @@ def _column(values: pd.Series | None, n: int) -> np.ndarray:
     return np.full(n, "", dtype=object) if values is None else values.to_numpy(dtype=object)
 
 
-def _upper(values: np.ndarray, forbidden: str) -> Words:
+def _upper(values: np.ndarray, forbidden: str, clean: str) -> Words:
+    return _spelled(values, clean, lambda texts: _uppered(texts, forbidden))
+
+
+def _spelled(values: np.ndarray, clean: str, spell: Callable[[pd.Series], pd.Series]) -> Words:
+    """Values as texts, spelled; those that match `clean` are as they should be."""
     codes, unique = pd.factorize(values)
-    return one_spelling(codes, _uppered(unique, forbidden))
+    texts, match = np.fromiter(map(str, unique), object, len(unique)), re.compile(clean).fullmatch
+    rest = np.flatnonzero([match(text) is None for text in texts])
+    texts[rest] = spell(pd.Series(texts[rest], dtype=object))
+    return one_spelling(codes, texts)
 
 
-def _uppered(unique: Iterable[object], forbidden: str) -> pd.Series:
-    texts = pd.Series([str(x) for x in unique], dtype=object).str.strip()
+def _uppered(texts: pd.Series, forbidden: str) -> pd.Series:
+    texts = texts.str.strip()
     return texts.where(~texts.str.lower().isin(_MISSING), "").str.upper().str.replace(forbidden, "", regex=True)
 
 
@@ -124,11 +133,13 @@ def _junctions(junction: pd.Series | None, cdr3: pd.Series | None, n: int) -> Wo
 
 
 def _nucleotides(values: np.ndarray) -> Words:
-    codes, unique = pd.factorize(values)
-    texts = _uppered(unique, r"[\s.\-]").str.replace("U", "T")
-    # a protein can be spelled with ambiguity codes alone; nucleotides hold few of them
-    is_protein = texts.str.count(r"[^ACGTN]") > 0.1 * texts.str.len()
-    return one_spelling(codes, texts.where(~is_protein, "").str.replace(r"[^ACGT]", "N", regex=True))
+    def spell(texts: pd.Series) -> pd.Series:
+        texts = _uppered(texts, r"[\s.\-]").str.replace("U", "T")
+        # a protein can be spelled with ambiguity codes alone; nucleotides hold few of them
+        is_protein = texts.str.count(r"[^ACGTN]") > 0.1 * texts.str.len()
+        return texts.where(~is_protein, "").str.replace(r"[^ACGT]", "N", regex=True)
+
+    return _spelled(values, "[ACGT]+", spell)
 
 
 def _loci(given: Words, v: Words, j: Words) -> Words:
