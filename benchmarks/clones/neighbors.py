@@ -4,8 +4,10 @@
     python -m benchmarks.clones.neighbors [--tiny] [--out DIR]     growth and memory, each size in a process of its own
 
 Sequences are random TRB CDR3 (`repertoire.unique_cdr3`), all different, one in a hundred a planted neighbour. Clocks
-start with the list of strings in hand. Growth: the exponent b of time = a n^b + c pairs, beside the plain exponents of
-time and of pairs. Memory: the peak above what the process held before the call, less the output, per receptor.
+start with the list of strings in hand and stop with the pairs in whatever form the contender returns them (arrays; of
+tcrdist_rs a list, of scirpy a sparse matrix): what brings these to one form is not timed. Growth: the exponent b of
+time = a n^b + c pairs, beside the plain exponents of time and of pairs. Memory: the peak above what the process held
+before the call, less the output, per receptor.
 """
 
 from __future__ import annotations
