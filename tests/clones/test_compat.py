@@ -10,6 +10,7 @@ import pytest
 import scirpy as ir
 from mudata import MuData
 
+from sclineage._errors import InputError
 from sclineage.clones.api import clones
 from sclineage.clones.flat import Chains, Spans
 from sclineage.patient import access
@@ -82,3 +83,12 @@ def test_columns_of_other_kinds():
     assert not chains.spans("c").present().any()
     assert not chains.spans("absent").present().any()
     assert chains.flags("c", missing=True).all()
+
+
+@pytest.mark.parametrize("column", ["locus", "junction", "junction_aa", "productive"])
+def test_a_column_that_is_not_there_is_an_error_and_no_missing_receptor(column):
+    data = airr_data(["b1 a1", "b1"])
+    chains = data.obsm["airr"]
+    data.obsm["airr"] = ak.without_field(chains, column)
+    with pytest.raises(InputError, match=column):
+        clones(data, mode="scirpy")

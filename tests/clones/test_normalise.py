@@ -67,7 +67,23 @@ def test_rows_without_use_are_left_out():
 def test_amino_acids_alone_are_refused():
     with pytest.raises(InputError, match="amino acids alone"):
         chain_table(rows(locus=["TRB"], junction_aa=["CASSF"]))
-    assert chain_table(rows(locus=["TRB"], cdr3=["CASSLGQAYEQYF"])).empty, "an amino-acid cdr3 is no junction"
+    with pytest.raises(InputError, match="amino acids alone"):  # an amino-acid cdr3 is no junction
+        chain_table(rows(locus=["TRB"], cdr3=["CASSLGQAYEQYF"]))
+
+
+@pytest.mark.parametrize(("columns", "found"), [
+    ({"locus": "TRB", "junction": "CASSLGQETQYF"}, "'CASSLGQETQYF'"),
+    ({"locus": "T cell", "junction": "TGTGCCAGCAGC"}, "'TCELL'"),
+    ({"junction": "TGTGCCAGCAGC"}, "no column that tells the locus")])
+def test_chains_that_cannot_be_used_are_an_error_and_no_missing_receptor(columns, found):
+    with pytest.raises(InputError, match=found):
+        chain_table(pd.DataFrame({"cell": [0, 1], **columns}))
+
+
+@pytest.mark.parametrize(("columns", "kept"), [({"locus": "IGH", "junction": "TGTGCCAGCAGC"}, 2),
+                                               ({"locus": "TRB", "junction": None}, 0)])
+def test_b_cells_stay_and_chains_without_a_junction_are_left_out(columns, kept):
+    assert len(chain_table(pd.DataFrame({"cell": [0, 1], **columns}))) == kept
 
 
 def test_core():

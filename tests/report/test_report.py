@@ -220,7 +220,7 @@ def test_missing_numbers_are_never_zero() -> None:
     parsed = Page(page.render(b.patient("indeterminate")))
     rows = parsed.table("CAR transcript per specimen")
     assert {r["n informative"] for r in rows} == {"0"}
-    for column in ("n with CAR", "CAR UMIs", "Expected, no CAR", "P no member", "log10 BF"):
+    for column in ("n with CAR", "CAR UMIs", "Expected, no CAR", "P no cell", "log10 BF"):
         assert {r[column] for r in rows} == {"not assessed"}, column
     rows = parsed.table("Lines of evidence")
     assert {r["Nats"] for r in rows} == {"not assessed"}

@@ -26,6 +26,7 @@ RANKED_BY = ("umi_count", "duplicate_count", "consensus_count")
 T_LOCI = ("TRA", "TRB", "TRG", "TRD")
 SHORTEST = 6  # nucleotides of a junction
 CALLS = ("junction", "junction_aa", "v_call", "j_call", "c_call")
+NEEDED = ("locus", "junction", "junction_aa", "productive")
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def scirpy_clones(airr: Any, *, airr_key: str, receptor_arms: str, dual_ir: str,
     Raises
     ------
     InputError
-        An unknown option, or a cell whose second chain has a junction while its first has none.
+        An unknown option, a column without which no chain counts (`NEEDED`), or a cell whose second chain has a
+        junction while its first has none.
 
     Notes
     -----
@@ -88,7 +90,12 @@ def scirpy_clones(airr: Any, *, airr_key: str, receptor_arms: str, dual_ir: str,
         raise InputError("receptor_arms", f"found {receptor_arms!r}", "use VJ, VDJ, all or any")
     if dual_ir not in ("primary_only", "any", "all"):
         raise InputError("dual_ir", f"found {dual_ir!r}", "use primary_only, any or all")
-    found = _receptors(Chains(airr.obsm[airr_key]))
+    chains = Chains(airr.obsm[airr_key])
+    absent = [name for name in NEEDED if name not in chains.names]
+    if absent and len(chains):
+        raise InputError("receptors", f"chains have no column {', '.join(absent)}",
+                         "add it, or use mode='posterior', which needs nucleotide junctions alone", place=airr_key)
+    found = _receptors(chains)
     if (~found.named[:, (0, 2)] & found.named[:, (1, 3)]).any():
         raise InputError("receptors", "a cell's second chain has a nucleotide junction but its first has none",
                          "drop the chains without a junction, or use mode='posterior'")

@@ -7,7 +7,7 @@ V and J genes give anyway. So tables with and without these codons name the same
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -56,7 +56,8 @@ def chain_table(records: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     InputError
-        No column ``cell``, or no nucleotide junction at all although there are rows.
+        No column ``cell``; rows without any column of nucleotide junctions, or of loci and genes; junctions that are
+        amino acids throughout; loci of which none is known.
     """
     if "cell" not in records:
         raise InputError("receptors", "no column 'cell'", "give one row per chain with the number of its cell")
@@ -66,10 +67,14 @@ def chain_table(records: pd.DataFrame) -> pd.DataFrame:
     if len(records) and columns["junction"] is None and columns["cdr3"] is None:
         raise InputError("receptors", "no nucleotide junction column (junction, cdr3_nt)",
                          "clones need nucleotides; amino acids alone cannot tell clones apart")
+    if len(records) and all(columns[name] is None for name in ("locus", "v_gene", "j_gene")):
+        raise InputError("receptors", "no column that tells the locus (locus, chain, v_call, j_call)",
+                         "add one; a chain of an unknown locus is in no clone")
     n = len(records)
     words = {g: gene_words(_column(columns[g], n)) for g in ("v_gene", "j_gene", "c_gene")}
     words["locus"] = _loci(_upper(_column(columns["locus"], n), r"\s", "TR[ABDG]"), words["v_gene"], words["j_gene"])
     words["junction"] = _junctions(columns["junction"], columns["cdr3"], n)
+    _refuse_useless(columns, words)
     words["junction_aa"] = _upper(_column(columns["junction_aa"], n), r"[^A-Z*_?]", r"[A-Z*_?]{5,}")
     keep = np.isin(words["locus"].texts, LOCI)[words["locus"].codes]
     keep &= np.array([len(text) >= 6 for text in words["junction"].texts], bool)[words["junction"].codes]
@@ -77,6 +82,24 @@ def chain_table(records: pd.DataFrame) -> pd.DataFrame:
             "reads": _counts(columns["reads"], n), "productive": _productive(columns["productive"], n)}
     parts = {name: _categorical(words[name], keep) if name in words else rest[name][keep] for name in CHAINS}
     return pd.DataFrame(parts, copy=False)
+
+
+def _refuse_useless(columns: Mapping[str, pd.Series | None], words: Mapping[str, Words]) -> None:
+    """Raise where texts are there but none can be used: their cells would pass for cells without a receptor."""
+    texts = {name: [text for text in words[name].of_use().texts if text] for name in ("junction", "locus")}
+    given = [x for name in ("junction", "cdr3") for x in _given(columns[name])]
+    if given and not texts["junction"]:
+        raise InputError("receptors", f"no junction of nucleotides, but {given[0]!r}",
+                         "put nucleotides into junction or cdr3_nt; amino acids alone cannot tell clones apart")
+    if texts["locus"] and not any(text.startswith(("TR", "IG", "MULTI")) for text in texts["locus"]):
+        raise InputError("receptors", f"no locus of a receptor, but {texts['locus'][0]!r}",
+                         "write TRA, TRB, TRG, TRD, IGH, IGK or IGL")
+
+
+def _given(values: pd.Series | None) -> list[str]:
+    """The first text of a column that is not missing, if there is one."""
+    texts = () if values is None else (str(x) for x in values.dropna())
+    return [text for text in texts if text.strip().lower() not in _MISSING][:1]
 
 
 def _categorical(words: Words, keep: np.ndarray) -> pd.Categorical:

@@ -25,7 +25,7 @@ def car_evidence(mdata: Any, *, clones: Sequence[str] | None = None, ax: Axes | 
 
     The bar of each row runs from what background and doublets alone would give to what a clone of which all members
     carry the CAR would give; the dot is what was seen. Without any CAR UMI a triangle stands at 1/n: less than one UMI
-    in n cells. The strip on the right holds the posterior: no member, some members, all members carry the CAR.
+    in n cells. The strip on the right holds the posterior: none, some, or all of the assessed cells carry the CAR.
 
     Parameters
     ----------

@@ -29,8 +29,8 @@ CALL_COLOURS = {"malignant": "#D55E00", "suspicious": "#E69F00", "no_malignant_f
                 "not_assessable": "#8a919c", "not assessed": REST}
 POPULATION_COLOURS = {"malignant": "#D55E00", "CAR-T": "#009E73", "other_T": "#56B4E9", "other": "#CC79A7",
                       "doublet": "#1b1f24", "not_assessed": REST}
-HYPOTHESES = {"car_p_negative": ("no member", "#0072B2"), "car_p_mixed": ("some members", "#E69F00"),
-              "car_p_positive": ("all members", "#D55E00")}
+HYPOTHESES = {"car_p_negative": ("no cell", "#0072B2"), "car_p_mixed": ("some cells", "#E69F00"),
+              "car_p_positive": ("all cells", "#D55E00")}
 
 _RC: Any = {
     "font.family": ["DejaVu Sans", "sans-serif"], "font.size": 8.5, "axes.titlesize": 9.5, "axes.titleweight": "bold",

@@ -90,7 +90,7 @@ def car_verdict(r: Row) -> Cell:
 
 
 _POSTERIORS: list[Column] = [
-    ("P no member", number("car_p_negative", f.probability)), ("P some", number("car_p_mixed", f.probability)),
+    ("P no cell", number("car_p_negative", f.probability)), ("P some", number("car_p_mixed", f.probability)),
     ("P all", number("car_p_positive", f.probability)), ("log10 BF", number("car_log10_bf", f.signed))]
 
 
