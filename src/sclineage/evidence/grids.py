@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import pairwise
 
 import numpy as np
-from scipy.special import betaincinv, gammaincinv
+from scipy.special import betainc, betaincinv, gammaincinv
 
 M = 2.0 ** np.linspace(-4, 2, 13)  # expression of a clone relative to its library
 W = np.concatenate([[0.0], np.geomspace(1e-4, 0.1, 15), np.linspace(0.1, 1.0, 25)[1:]])
@@ -21,12 +22,26 @@ SM = 0.015 * 2.0 ** np.arange(5)  # mean silent share of carrying cells
 SPREADS = np.array([0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.1])  # log-sd of expression between clones, log-normal laws
 TAILED = SPREADS[3:]  # gamma laws of the same mean and variance: the wider, the longer their lower tail
 TAU = np.concatenate([SPREADS, TAILED])
-LOG_PRIOR = -0.5 * (np.log(TAU / 0.5) / 0.7) ** 2 - np.log(2.0) * (np.arange(TAU.size) >= SPREADS.size)
+LOG_PRIOR = -0.5 * (np.log(TAU / 0.5) / 0.7) ** 2
 F_EDGES = np.linspace(0.02, 1.0, 50)
 F_MIDS = (F_EDGES[1:] + F_EDGES[:-1]) / 2
 UNIFORM = np.full(F_MIDS.size, 1 / F_MIDS.size)  # law of the carrying share of mixed clones before any clone was seen
-BANDS = np.stack([(low < F_MIDS) & (high > F_MIDS)
-                  for low, high in ((0, 0.1), (0.1, 0.3), (0.3, 0.7), (0.7, 1))]) * UNIFORM
+
+
+def _bins(*edges: float) -> np.ndarray:
+    return np.stack([(low < F_MIDS) & (high > F_MIDS) for low, high in pairwise(edges)]) * UNIFORM
+
+
+def _betas(means: tuple[float, ...], sizes: tuple[float, ...]) -> np.ndarray:
+    laws = np.stack([np.diff(betainc(mean * size, (1 - mean) * size, F_EDGES)) for mean in means for size in sizes])
+    return laws / laws.sum(axis=1, keepdims=True)
+
+
+BANDS = _bins(0, 0.1, 0.3, 0.7, 1)  # weights of the uniform law in ranges of f: few, for what is asked very often
+FINE = _bins(0, 0.04, 0.06, 0.1, 0.14, 0.2, 0.26, 0.32, 0.4, 0.5, 0.6, 0.7, 0.78, 0.86, 0.92, 1)
+# laws that the clones may follow; those of high shares are wide: were they not, silence could pass for mixing
+LAWS = np.concatenate([_betas((0.08, 0.15, 0.25, 0.35), (1.5, 3, 6, 12, 24)),
+                       _betas((0.5, 0.65, 0.75, 0.85), (1.5, 3, 6))])
 DEFAULT_TAU = 0.5
 ALIKE, REFERENCE_ALIKE = 20.0, 8.0  # of clones in their silent share: were they less so, silence could pass for mixing
 REFERENCE_SM = 0.2  # Bayes factors pay for more silencing than sorted controls show

@@ -292,30 +292,38 @@ def _profile(found: np.ndarray, by_m: np.ndarray, strata: np.ndarray, weights: n
         return (weights[:, None] * (np.log(total) + most)).sum(axis=0)
 
     if settle:
-        best = logs[:, :, int(np.argmax(evidence(hypotheses, bands)))]
-        for _ in range(3):
-            mixed = logsumexp(best[:, 1:] + np.log(bands), axis=1)
-            hypotheses = prior.loose(np.column_stack([null[:, 0], best[:, 0], mixed]), strata, weights)
-            bands = prior.fit_bands(np.column_stack([null[:, 0], best]), hypotheses[strata], grids.BANDS.sum(axis=1))
+        best = np.column_stack([null, logs[:, :, int(np.argmax(evidence(hypotheses, bands)))]])
+        bands = (grids.BANDS > 0) @ _learnt(best[strata > 1], grids.BANDS)
+        mixed = logsumexp(best[:, 2:] + np.log(bands), axis=1)
+        hypotheses = prior.loose(np.column_stack([best[:, :2], mixed]), strata, weights)
     return evidence(hypotheses, bands) + prior.log_density(hypotheses, strata, weights), hypotheses, bands
 
 
+def _learnt(evidence: np.ndarray, bins: np.ndarray) -> np.ndarray:
+    """Law of the carrying share of mixed clones over `grids.F_MIDS`: mean of `grids.LAWS` under their posterior.
+
+    Parameters
+    ----------
+    evidence
+        float64 (clones, 2 + bins): log evidence of H0, H1, and of H2 in each bin of the carrying share.
+    bins
+        `grids.BANDS` or `grids.FINE`.
+    """
+    law = prior.fit_laws(evidence, grids.LAWS @ (bins > 0).T) @ grids.LAWS
+    return (1 - prior.OPEN_LAW) * law + prior.OPEN_LAW * grids.UNIFORM
+
+
 def law_of_shares(library: Library, *, device: Device | None = "cpu") -> Library:
-    """Law of the carrying share of mixed clones: weights of `grids.BANDS` by EM over the large clones."""
+    """Law of the carrying share of mixed clones, learnt from the large clones."""
     rows, large = library.rows, _large(library.rows)
     if large.size < MIN_CLONES:
         return library
-    parts = [replace(library, law=band / band.sum()).weights for band in grids.BANDS]
+    parts = [replace(library, law=part / part.sum()).weights for part in grids.FINE]
     log_w = np.stack([*parts[0].log_w[:2], *[part.log_w[2] for part in parts]])[None]
     found = kernel.evidence(rows.sets.take(large), library.table(device=device), log_w=log_w, device=device,
                             log_g=grids.log_background_weights()[None])
     carrying = logsumexp(found[:, 1:, :-1] + parts[0].log_m, axis=-1)
-    mixed = logsumexp(carrying[:, 1:] + np.log(library.bands), axis=1)
-    shares = prior.loose(np.column_stack([found[:, 0, -1], carrying[:, 0], mixed]), rows.strata[large],
-                         np.ones(large.size))
-    bands = prior.fit_bands(np.column_stack([found[:, 0, -1], carrying]), shares[rows.strata[large]],
-                            grids.BANDS.sum(axis=1))
-    return replace(library, law=(bands / grids.BANDS.sum(axis=1)) @ grids.BANDS)
+    return replace(library, law=_learnt(np.column_stack([found[:, 0, -1], carrying]), grids.FINE))
 
 
 def maximisation(library: Library, carrying: Histogram) -> Library:

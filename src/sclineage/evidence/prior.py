@@ -10,7 +10,8 @@ FLOOR = np.array([0.005, 0.005, 0.01])
 LEAST_MIXED = 0.1  # of carrying clones: with fewer where counts cannot tell, mixed clones would pass for clonal ones
 BASE = np.array([0.5, 0.4, 0.1])
 BASE_WEIGHT, GLOBAL_WEIGHT = 5.0, 10.0
-BAND_WEIGHT = 2.0  # clones' worth of the uniform law in that of the carrying share of mixed clones
+MOST_ALIKE = 100.0  # clones' worth of the library's mean where clones of all sizes carry alike
+OPEN_LAW = 0.02  # share of the law of carrying shares that stays uniform, whatever was seen
 TINY = 1e-200  # shares below are formed in logs
 MIXED_WEIGHT = 5.0  # clones' worth of `BASE` in the mixed share of carrying clones
 
@@ -66,58 +67,96 @@ def fit(evidence: np.ndarray, strata: np.ndarray, weights: np.ndarray, *, floor:
 
     Returns
     -------
-    float64 (5, 3), rows summing to one, shrunk to the library's mean with a weight of `GLOBAL_WEIGHT` clones, floored.
+    float64 (5, 3), rows summing to one, floored. The mixed share is shrunk to the library's mean with a weight of
+    `GLOBAL_WEIGHT` clones, the carrying share of the others with as many as `_alike` finds.
     """
-    prior = _floored(np.tile(BASE, (len(STRATA), 1)), floor, least_mixed)
-    sizes = np.bincount(strata, weights, len(STRATA))
-    for _ in range(2000):
-        belongs = responsibilities(evidence, prior[strata]) * weights[:, None]
-        counts = np.stack([np.bincount(strata, column, len(STRATA)) for column in belongs.T], axis=1)
-        mean = _mean(counts, base_weight)
-        new = _floored((counts + GLOBAL_WEIGHT * mean) / (sizes + GLOBAL_WEIGHT)[:, None], floor, least_mixed)
-        if np.abs(new - prior).max() < 1e-4:
-            return new
-        prior = new
-    return prior
+    def run(start: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        shares = start
+        for _ in range(2000):
+            belongs = responsibilities(evidence, shares[strata]) * weights[:, None]
+            counts = np.stack([np.bincount(strata, column, len(STRATA)) for column in belongs.T], axis=1)
+            new = _floored(_shrunk(counts, base_weight, weight), floor, least_mixed)
+            if np.abs(new - shares).max() < 1e-4:
+                return new
+            shares = new
+        return shares
+
+    usual = np.full(len(STRATA), GLOBAL_WEIGHT)
+    first = run(_floored(np.tile(BASE, (len(STRATA), 1)), floor, least_mixed), usual)
+    return run(first, np.where(np.arange(len(STRATA)) > 0, _alike(evidence, strata, weights, first), usual))
 
 
-def _mean(counts: np.ndarray, base_weight: float) -> np.ndarray:
-    """The library's mean: the carrying share over all clones, the mixed share of it over clones of two cells or more.
+def _shrunk(counts: np.ndarray, base_weight: float, weight: np.ndarray) -> np.ndarray:
+    """Shares (5, 3) from expected counts: mixed of all clones, and carrying of those that are not mixed.
 
-    One cell cannot be mixed, so single cells say nothing of how many carrying clones are.
+    One cell cannot be mixed, so single cells say nothing of how many clones are; but they carry as often as clones of
+    one kind do.
     """
-    clones = counts[1:].sum(axis=0) + base_weight * BASE
-    several = counts[2:].sum(axis=0) + max(base_weight, MIXED_WEIGHT) * BASE
-    carrying = 1 - clones[0] / clones.sum()
-    mixed = several[2] / (several[1] + several[2])
-    return np.array([1 - carrying, carrying * (1 - mixed), carrying * mixed])
+    several, unmixed = counts[2:].sum(axis=0), counts[:, :2].sum(axis=1)
+    least = max(base_weight, MIXED_WEIGHT)
+    mixed = (several[2] + least * BASE[2]) / (several.sum() + least)
+    carrying = (counts[1:, 1].sum() + base_weight * BASE[1]) / (unmixed[1:].sum() + base_weight * BASE[:2].sum())
+    own_mixed = (counts[:, 2] + GLOBAL_WEIGHT * mixed) / (counts.sum(axis=1) + GLOBAL_WEIGHT)
+    own_mixed[:2] = 0.0
+    own = (counts[:, 1] + weight * carrying) / (unmixed + weight)
+    return np.column_stack([(1 - own_mixed) * (1 - own), (1 - own_mixed) * own, own_mixed])
 
 
-def fit_bands(evidence: np.ndarray, shares: np.ndarray, base: np.ndarray) -> np.ndarray:
-    """Weights of the bands of the carrying share among mixed clones, by EM.
+def _alike(evidence: np.ndarray, strata: np.ndarray, weights: np.ndarray, shares: np.ndarray) -> float:
+    """How many clones' worth the library's carrying share is in that of each stratum, by how much the strata differ.
+
+    A moment estimate of the variance between strata (DerSimonian and Laird 1986) from scores at a common share.
+    """
+    unmixed = shares[1:, :2].sum(axis=1)
+    size = np.bincount(strata, weights, len(STRATA))[1:]
+    common = float(np.clip((size * shares[1:, 1]).sum() / max((size * unmixed).sum(), 1e-9), 1e-6, 1 - 1e-6))
+    same = shares.copy()
+    same[1:, 0], same[1:, 1] = unmixed * (1 - common), unmixed * common
+    belongs = responsibilities(evidence, same[strata])
+    slope = belongs[:, 1] / common - belongs[:, 0] / (1 - common)
+    score = np.bincount(strata, weights * slope, len(STRATA))[1:]
+    known = np.bincount(strata, weights * slope**2, len(STRATA))[1:]
+    seen = known > 0
+    if seen.sum() < 2:
+        return GLOBAL_WEIGHT
+    score, known = score[seen], known[seen]
+    spread = (score**2 / known).sum() - score.sum() ** 2 / known.sum() - (seen.sum() - 1)
+    variance = spread / (known.sum() - (known**2).sum() / known.sum())
+    if variance <= 0:
+        return MOST_ALIKE
+    return float(np.clip(common * (1 - common) / variance - 1, GLOBAL_WEIGHT, MOST_ALIKE))
+
+
+def fit_laws(evidence: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Posterior of laws of the carrying share among mixed clones, each with the shares of the hypotheses that suit it.
 
     Parameters
     ----------
     evidence
-        float64 (clones, 2 + bands): log evidence of H0, of H1, and of H2 in each band.
-    shares
-        float64 (clones, 3): share of H0, H1 and H2 where the clone belongs.
-    base
-        float64 (bands,): weights under the uniform law, which count for `BAND_WEIGHT` clones.
+        float64 (clones, 2 + bins): log evidence of H0, of H1, and of H2 in each bin of the carrying share.
+    inside
+        float64 (laws, bins): what each law holds in each bin.
 
     Returns
     -------
-    float64 (bands,), summing to one.
+    float64 (laws,), summing to one.
     """
-    bands = base
-    for _ in range(500):
-        both = np.column_stack([shares[:, :2], shares[:, 2:] * bands])
-        counts = responsibilities(evidence, both)[:, 2:].sum(axis=0) + BAND_WEIGHT * base
-        new = counts / counts.sum()
-        if np.abs(new - bands).max() < 1e-4:
-            return new
-        bands = new
-    return bands
+    likely = np.exp(evidence - evidence.max(axis=1, keepdims=True))
+    parts = np.stack([np.broadcast_to(likely[:, :1], (len(evidence), len(inside))),
+                      np.broadcast_to(likely[:, 1:2], (len(evidence), len(inside))), likely[:, 2:] @ inside.T])
+    shares = np.tile(BASE[:, None], len(inside))
+    for _ in range(200):
+        joint = parts * shares[:, None, :]
+        counts = (joint / joint.sum(axis=0)).sum(axis=1) + MIXED_WEIGHT * BASE[:, None]
+        new = counts / counts.sum(axis=0)
+        done = np.abs(new - shares).max() < 1e-3
+        shares = new
+        if done:
+            break
+    logs = np.log((parts * shares[:, None, :]).sum(axis=0)).sum(axis=0)
+    logs += MIXED_WEIGHT * (BASE[:, None] * np.log(shares)).sum(axis=0)
+    weights = np.exp(logs - logs.max())
+    return weights / weights.sum()
 
 
 def log_evidence(evidence: np.ndarray, prior: np.ndarray, weights: np.ndarray) -> float:
