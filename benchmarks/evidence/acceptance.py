@@ -34,7 +34,7 @@ from sclineage.simulate.expression import CAR
 from sclineage.simulate.library import Params, simulate_library
 
 from .acceptance_oracle import kept_evidence, kept_fit, known_rates, without_power
-from .acceptance_rules import decomposition
+from .acceptance_rules import decomposition, open_by_definition
 from .acceptance_scenarios import MANY_DOUBLETS, OUTSIDE, SCENARIOS, UNCONTROLLED
 from .acceptance_score import BARS, behind, clone_scores, misses, open_to_oracle, score_cells, summarise
 from .acceptance_table import markdown
@@ -117,9 +117,10 @@ def row(name: str, make: Make, found: list[Patient], first_seed: int) -> dict[st
     controlled, outside = name not in UNCONTROLLED, name in OUTSIDE
     own = _row([f[0] for f in found], controlled=controlled)
     best = _row([f[1] for f in found], controlled=controlled)
-    oracle = {k: best[k] for k in KEPT} | {
-        "open_by_size": open_to_oracle(pd.concat([f[1][0] for f in found], ignore_index=True))}
-    rules = decomposition(*(pd.concat([f[k][0] for f in found], ignore_index=True) for k in (0, 1)))
+    clones, known = (pd.concat([f[k][0] for f in found], ignore_index=True) for k in (0, 1))
+    oracle = {k: best[k] for k in KEPT} | {"open_by_size": open_to_oracle(known),
+                                           "open_by_definition": open_by_definition(known)}
+    rules = decomposition(clones, known)
     return {"scenario": name, "what": (make.__doc__ or "").strip(), "patients": len(found), "first_seed": first_seed,
             "seconds": round(sum(f[2] for f in found), 1), **own, "outside": outside,
             "missed": misses(own, outside=outside, many_doublets=name in MANY_DOUBLETS), "oracle": oracle,

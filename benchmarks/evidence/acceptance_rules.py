@@ -10,7 +10,7 @@ import pandas as pd
 from sclineage.evidence import controls, verdict
 from sclineage.evidence.identify import CLEAR
 
-from .acceptance_score import SIZES, WRONG_POOLED, surest
+from .acceptance_score import SIZES, WRONG_POOLED, share, surest
 
 Rule = Callable[[pd.DataFrame], np.ndarray]
 CARRIES, FREE = 1, -1
@@ -47,6 +47,26 @@ def by_likelihood(clones: pd.DataFrame) -> np.ndarray:
     """The surest first, until a quarter of a percent is expected to be wrong; as `decide`."""
     p = clones[["p_none", "p_all"]].to_numpy(float)
     return np.where(surest(p.min(axis=1)), np.where(p[:, 0] < p[:, 1], CARRIES, FREE), 0)
+
+
+# what a verdict says by its definition, as opposed to how sure it must be: twenty to one by the counts alone, and for
+# "no clonal CAR" at every expression down to 0.18 of the control's, from four cells with a control or more
+DEFINITION = ("Bayes factor", "weak expression excluded", "four cells", "control and background")
+
+
+def open_by_definition(clones: pd.DataFrame) -> dict[str, float | None]:
+    """Share of the clones of each size that likelihood ratios leave open of what the verdicts say by definition.
+
+    As `open_to_oracle`, among decisions that meet every rule of `DEFINITION`: with the true parameters the best that
+    can be said with these words at that many wrong ones.
+    """
+    wrong = clones[["p_none", "p_all"]].to_numpy(float)
+    for name in DEFINITION:
+        for column, rule in enumerate(RULES[name]):
+            if rule is not None:
+                wrong[~rule(clones), column] = 1.0
+    decided = surest(wrong.min(axis=1))
+    return {k: share(~decided[clones["n"].between(*v)]) for k, v in SIZES.items()}
 
 
 def line(what: str, clones: pd.DataFrame, said: np.ndarray) -> dict[str, object]:

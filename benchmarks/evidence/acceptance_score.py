@@ -72,7 +72,8 @@ def score_cells(data: AnnData) -> pd.DataFrame:
     return pd.concat([cells.assign(mixed=mixed), rival_cells(cells).add_prefix("rule_")], axis=1)
 
 
-def _share(part: pd.Series | np.ndarray) -> float | None:
+def share(part: pd.Series | np.ndarray) -> float | None:
+    """Mean, None of nothing."""
     return float(np.mean(part)) if len(part) else None
 
 
@@ -148,9 +149,9 @@ def rival_summary(clones: pd.DataFrame, cells: pd.DataFrame) -> dict[str, dict[s
         carrying = (share > (0.0 if name in ("one_umi", "two_umi", "soup_subtracted") else 0.1)).to_numpy()
         wrong = np.where(truth["truth"] == "absent", carrying, ~carrying)
         big = (truth["n"] >= 5).to_numpy()
-        out[name] = {"wrong": _share(wrong), "wrong_ge5": _share(wrong[big]),
-                     "fdr": _share(~cells["truth"].to_numpy(bool)[called]),
-                     "sensitivity": _share(called[cells["truth"].to_numpy(bool)])}
+        out[name] = {"wrong": share(wrong), "wrong_ge5": share(wrong[big]),
+                     "fdr": share(~cells["truth"].to_numpy(bool)[called]),
+                     "sensitivity": share(called[cells["truth"].to_numpy(bool)])}
     return out
 
 
@@ -221,28 +222,28 @@ def summarise(clones: pd.DataFrame, cells: pd.DataFrame, *, controlled: bool) ->
                "doublets", "partners", "strength", "theta", "car_fraction_low", "car_fraction_high"]
     return {
         "clones": len(clones), "definite": int(definite.sum()), "wrong_count": int((wrong & definite).sum()),
-        "wrong": _share(wrong[definite]),
+        "wrong": share(wrong[definite]),
         "wrong_interval": interval(int((wrong & definite).sum()), int(definite.sum())),
-        "wrong_of_all": _share(wrong), "wrong_ge5": _share(wrong[definite & big]),
-        "wrong_of_all_ge5": _share(wrong[big]), "wrong_by_design": _share(wrong_design[definite]),
-        "wrong_by_design_ge5": _share(wrong_design[definite & big]),
-        "negative_at_100": _share(negative[free]) if controlled else None, "n_at_100": int(free.sum()),
-        "carrying_at_30": _share(carrying[full]), "n_at_30": int(full.sum()),
-        "fdr": _share(~scored["truth"][called]), "sensitivity": _share(called[scored["truth"]]),
+        "wrong_of_all": share(wrong), "wrong_ge5": share(wrong[definite & big]),
+        "wrong_of_all_ge5": share(wrong[big]), "wrong_by_design": share(wrong_design[definite]),
+        "wrong_by_design_ge5": share(wrong_design[definite & big]),
+        "negative_at_100": share(negative[free]) if controlled else None, "n_at_100": int(free.sum()),
+        "carrying_at_30": share(carrying[full]), "n_at_30": int(full.sum()),
+        "fdr": share(~scored["truth"][called]), "sensitivity": share(called[scored["truth"]]),
         **cell_calibration(scored), "cells": len(cells), **clone_calibration(clones),
         "rivals": rival_summary(clones, cells),
-        "cells_without_p": int(len(cells) - len(scored)), "coverage": _share(inside),
+        "cells_without_p": int(len(cells) - len(scored)), "coverage": share(inside),
         "width": float((f["car_fraction_high"] - f["car_fraction_low"]).mean()) if len(f) else float("nan"),
         "n_interval": len(f), "negatives_le3": int((negative & (clones["n"] <= 3)).sum()),
         "negatives": int(negative.sum()), "controlled": controlled,
         "sorted_only_negative": int(clones.groupby("seed")["sorted_only_negative"].first().sum()),
-        "indeterminate_by_size": {k: _share(~definite[clones["n"].between(*v)]) for k, v in SIZES.items()},
+        "indeterminate_by_size": {k: share(~definite[clones["n"].between(*v)]) for k, v in SIZES.items()},
         "reasons": clones.loc[~definite, "car_reason"].value_counts().to_dict(),
         "confusion": {t: rows.value_counts().to_dict() for t, rows in clones.groupby("truth")["car_verdict"]},
         "confusion_ge5": {t: rows.value_counts().to_dict() for t, rows in clones[big].groupby("truth")["car_verdict"]},
-        "naive_any_wrong": _share(_naive(clones, 0.0)), "naive_any_wrong_ge5": _share(_naive(clones[big], 0.0)),
-        "naive_5_wrong": _share(_naive(clones, 0.05)), "naive_5_wrong_ge5": _share(_naive(clones[big], 0.05)),
-        "naive_fdr": _share(~cells["truth"][hit]), "naive_sensitivity": _share(hit[cells["truth"]]),
+        "naive_any_wrong": share(_naive(clones, 0.0)), "naive_any_wrong_ge5": share(_naive(clones[big], 0.0)),
+        "naive_5_wrong": share(_naive(clones, 0.05)), "naive_5_wrong_ge5": share(_naive(clones[big], 0.05)),
+        "naive_fdr": share(~cells["truth"][hit]), "naive_sensitivity": share(hit[cells["truth"]]),
         "wrong_cases": json_rows(clones.loc[wrong, columns])}
 
 
@@ -267,7 +268,7 @@ def open_to_oracle(clones: pd.DataFrame) -> dict[str, float | None]:
         `clone_scores` of patients whose fit was replaced by the truth.
     """
     decided = surest(clones[["car_p_negative", "car_p_positive"]].to_numpy(float).min(axis=1))
-    return {k: _share(~decided[clones["n"].between(*v)]) for k, v in SIZES.items()}
+    return {k: share(~decided[clones["n"].between(*v)]) for k, v in SIZES.items()}
 
 
 def surest(wrong: np.ndarray) -> np.ndarray:
@@ -282,10 +283,10 @@ def behind(row: dict[str, object], oracle: dict[str, object]) -> list[str]:
     """Where a row is further behind the oracle than allowed: interval width, indeterminate clones by size."""
     ratio = float(row["width"]) / float(oracle["width"])  # type: ignore[arg-type]
     out = [f"width {ratio:.2f}x"] if ratio > BEHIND["width"] else []
-    own, best = row["indeterminate_by_size"], oracle["open_by_size"]
-    for size, share in own.items():  # type: ignore[attr-defined]
-        if share is not None and share - best[size] > BEHIND["open"]:  # type: ignore[index]
-            out.append(f"{size} cells +{100 * (share - best[size]):.0f}")  # type: ignore[index]
+    own, best = row["indeterminate_by_size"], oracle["open_by_definition"]
+    for size, left in own.items():  # type: ignore[attr-defined]
+        if left is not None and left - best[size] > BEHIND["open"]:  # type: ignore[index]
+            out.append(f"{size} cells +{100 * (left - best[size]):.0f}")  # type: ignore[index]
     return out
 
 

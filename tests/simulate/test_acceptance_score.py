@@ -99,9 +99,9 @@ def test_likelihood_ratios_decide_the_surest_first() -> None:
 
 def test_behind_names_width_and_sizes() -> None:
     own = {"width": 0.40, "indeterminate_by_size": {"1": 0.95, "2-4": 0.5, "100+": None}}
-    best = {"width": 0.30, "open_by_size": {"1": 0.80, "2-4": 0.45, "100+": 0.0}}
+    best = {"width": 0.30, "open_by_definition": {"1": 0.80, "2-4": 0.45, "100+": 0.0}}
     assert behind(own, best) == ["width 1.33x", "1 cells +15"]
-    assert behind(own | {"width": 0.35}, best | {"open_by_size": own["indeterminate_by_size"]}) == []
+    assert behind(own | {"width": 0.35}, best | {"open_by_definition": own["indeterminate_by_size"]}) == []
 
 
 def test_calibration_bars_depend_on_doublets() -> None:
@@ -165,6 +165,11 @@ CLONES = pd.DataFrame({
     "p_all": [0.99, 0.0005, 0.005, 0.99], "bf": [9.0, -3.0, -2.0, 1.5], "bf_clonal": [9.0, -4.0, -1.5, 1.5],
     "strict": [9.0, -2.0, -0.5, 1.0], "control": 2, "clear": 1.0}).assign(
         p_free=lambda c: c["p_none"], car_p_negative=lambda c: c["p_none"], car_p_positive=lambda c: c["p_all"])
+
+
+def test_likelihood_ratios_keep_the_definition_of_the_words() -> None:
+    left = acceptance_rules.open_by_definition(CLONES.assign(p_none=[0.0, 0.999, 0.9999, 0.0], p_all=[1, 0, 0, 1.0]))
+    assert left == {"1": 0.0, "2-4": None, "5-20": 1.0, "21-99": 0.0, "100+": None}  # weak expression not excluded
 
 
 def test_rules_are_added_one_after_another() -> None:
