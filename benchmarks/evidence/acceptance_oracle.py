@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from scipy.stats import gamma, lognorm
 
 from sclineage.evidence import controls, fit, grids, limits, prior, tables, units
 from sclineage.evidence.background import SIZE, Background
@@ -66,16 +67,17 @@ def _true_library(lib: Library, data: AnnData, params: Params) -> Library:
 
 def _true_expression(params: Params) -> np.ndarray:
     """Log weights on `grids.M` of the simulator's law of expression between clones."""
-    log_m = np.log(grids.M)
+    log_m = grids.LOG_M
     if params.clone_family == "bimodal":
         high = np.exp(params.tau / np.sqrt(0.3 * 0.7))
         low, up = (_between(log_m, float(np.log(level / (0.3 + 0.7 * high)))) for level in (1.0, high))
         weights = 0.3 * low + 0.7 * up
-    elif params.clone_family == "gamma":
-        shape = 1 / np.expm1(params.tau**2)
-        weights = np.exp(shape * (log_m - grids.M))
     else:
-        weights = np.exp(-0.5 * ((log_m + 0.5 * params.tau**2) / params.tau) ** 2)
+        shape = 1 / np.expm1(params.tau**2)
+        law = gamma(shape, scale=1 / shape) if params.clone_family == "gamma" else lognorm(
+            params.tau, scale=np.exp(-0.5 * params.tau**2))
+        ends = np.concatenate([[0.0], np.exp((log_m[1:] + log_m[:-1]) / 2), [np.inf]])
+        weights = np.diff(law.cdf(ends))
     return np.log((1 - TINY) * weights / weights.sum() + TINY / grids.M.size)
 
 

@@ -14,9 +14,12 @@ from functools import cache, lru_cache
 from itertools import pairwise
 
 import numpy as np
-from scipy.special import betainc, betaincinv, gammaincinv
+from scipy.special import betainc, betaincinv, gammainc, gammaincinv, logsumexp, ndtr
 
-M = 2.0 ** np.linspace(-4, 2, 13)  # expression of a clone relative to its library
+LOG_M = np.log(2.0) * np.concatenate([[-9.0, -7.0, -6.0, -5.0], np.linspace(-4, 2, 13)])
+M = np.exp(LOG_M)  # expression of a clone relative to its library; the lowest cannot be told from none
+EXPRESSED = M > 0.06  # Bayes factors ask of these alone, and here lies the share of clones that follow no law
+_M_ENDS = np.concatenate([[-np.inf], (LOG_M[1:] + LOG_M[:-1]) / 2, [np.inf]])  # between the points
 W = np.concatenate([[0.0], np.geomspace(1e-4, 0.1, 15), np.linspace(0.1, 1.0, 25)[1:]])
 SM = 0.015 * 2.0 ** np.arange(5)  # mean silent share of carrying cells
 SPREADS = np.array([0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.1])  # log-sd of expression between clones, log-normal laws
@@ -150,7 +153,7 @@ def log_expression(spread: float, tail: float, *, least: float = 0.0, shift: flo
     """Log weights on `M` for every law of expression between clones: of mean one, and with a flat share `tail`.
 
     A library's theta is the mean of its carrying clones, so that the median one of a log-normal law lies tau^2 / 2
-    below it. The gamma laws have shape ``1 / (exp(tau^2) - 1)``.
+    below it. The gamma laws have shape ``1 / (exp(tau^2) - 1)``. The flat share is one of `EXPRESSED` values.
 
     Parameters
     ----------
@@ -165,9 +168,15 @@ def log_expression(spread: float, tail: float, *, least: float = 0.0, shift: flo
     -------
     float64 (len(TAU), m): log-normal laws of `SPREADS`, then gamma laws of `TAILED`.
     """
-    width, log_m = np.maximum(np.hypot(TAU, spread), least)[:, None], np.log(M) - shift
-    normal = -0.5 * ((log_m + 0.5 * TAU[:, None] ** 2) / width) ** 2
-    gamma = (log_m - np.exp(log_m)) / np.expm1(width**2)
-    logs = np.concatenate([normal[:SPREADS.size], gamma[SPREADS.size:]])
-    weights = np.exp(logs - logs.max(axis=1, keepdims=True))
-    return np.log((1 - tail) * weights / weights.sum(axis=1, keepdims=True) + tail / M.size)
+    width = np.maximum(np.hypot(TAU, spread), least)[:, None]
+    ends, n = _M_ENDS - shift, SPREADS.size
+    shape = 1 / np.expm1(width[n:] ** 2)
+    below = np.concatenate([ndtr((ends + 0.5 * TAU[:n, None] ** 2) / width[:n]), gammainc(shape, shape * np.exp(ends))])
+    with np.errstate(divide="ignore"):
+        return np.log((1 - tail) * np.diff(below, axis=1) + tail * EXPRESSED / EXPRESSED.sum())
+
+
+def expressed_only(log_weights: np.ndarray) -> np.ndarray:
+    """Log weights (..., m) given that the clone's expression is one of `EXPRESSED`."""
+    logs = np.where(EXPRESSED, log_weights, -np.inf)
+    return logs - logsumexp(logs, axis=-1, keepdims=True)

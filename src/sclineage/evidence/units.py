@@ -96,7 +96,8 @@ def weights(*, doublets: Doublets, sm: np.ndarray, tau: np.ndarray, spread: floa
     log_w = np.stack([null, _mix([p.log_w[1] for p in parts], sm), _mix([p.log_w[2] for p in parts], sm),
                       reference.log_w[1], reference.log_w[2]])
     log_m = _mix(list(grids.log_expression(spread, grids.TAIL)), tau)
-    widest = _mix(list(grids.log_expression(spread, grids.REFERENCE_TAIL, least=grids.REFERENCE_TAU)), tau)
+    wide = grids.log_expression(spread, grids.REFERENCE_TAIL, least=grids.REFERENCE_TAU)
+    widest = _mix(list(grids.expressed_only(wide)), tau)
     return Weights(log_w, log_m, widest, f_given_w, eta, float(sm @ grids.SM))
 
 
