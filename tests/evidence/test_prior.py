@@ -8,17 +8,34 @@ import pytest
 from sclineage.evidence import grids, prior
 
 
-def test_bands_follow_the_mixed_clones_and_the_uniform_law_where_there_are_none():
-    base = grids.BANDS.sum(axis=1)
-    assert base.sum() == pytest.approx(1)
-    shares = np.tile([0.4, 0.3, 0.3], (200, 1))
-    evidence = np.full((200, 2 + base.size), -50.0)
-    evidence[:100, 0] = evidence[100:, 2] = 0.0  # half are free, half mixed with a small share
-    assert prior.fit_bands(evidence, shares, base)[0] == pytest.approx(
-        (100 + prior.BAND_WEIGHT * base[0]) / (100 + prior.BAND_WEIGHT))
-    evidence[100:, :2] = 0.0
-    evidence[100:, 2] = -50.0
-    assert prior.fit_bands(evidence, shares, base) == pytest.approx(base)
+def test_law_follows_the_mixed_clones_and_stays_open_where_there_are_none():
+    inside = grids.LAWS @ (grids.FINE > 0).T
+    assert inside.sum(axis=1) == pytest.approx(1)
+    share = (grids.FINE > 0) @ grids.F_MIDS / (grids.FINE > 0).sum(axis=1)
+    evidence = np.full((200, 2 + share.size), -50.0)
+    evidence[:100, 0] = 0.0  # half are free, half mixed with a share between .14 and .26
+    evidence[100:, 2:] = np.where((share > 0.14) & (share < 0.26), 0.0, -50.0)
+    law = prior.fit_laws(evidence, inside) @ grids.LAWS
+    assert law[(grids.F_MIDS > 0.12) & (grids.F_MIDS < 0.28)].sum() > 0.6 > 4 * law[grids.F_MIDS > 0.4].sum()
+    evidence[:, 2:], evidence[:, 0] = -50.0, 0.0
+    assert prior.fit_laws(evidence, inside) == pytest.approx(np.full(len(inside), 1 / len(inside)), abs=1e-3)
+
+
+def clones(rng, carrying, sure):
+    """Log evidence of clones that carry with these shares, the truth favoured by `sure` nats plus noise."""
+    truth = rng.random(carrying.size) < carrying
+    noise = rng.normal(0, np.sqrt(2 * sure), carrying.size) + np.where(truth, sure, -sure)
+    return np.column_stack([np.zeros(truth.size), noise, np.full(truth.size, -50.0)])
+
+
+def test_strata_that_carry_alike_share_what_is_known_and_others_do_not():
+    rng, strata = np.random.default_rng(4), np.repeat([1, 2, 3, 4], [400, 30, 30, 30])
+    one = np.ones(strata.size)
+    alike = prior.fit(clones(rng, np.full(strata.size, 0.4), 3.0), strata, one)
+    assert np.ptp(alike[1:, 1] / alike[1:, :2].sum(axis=1)) < 0.06
+    differ = prior.fit(clones(rng, np.where(strata == 1, 0.1, 0.8), 3.0), strata, one)
+    assert differ[1, 1] < 0.15 and differ[2:, 1].min() > 0.45
+    assert differ[:2, 2].max() == 0  # one cell cannot be mixed
 
 
 def test_law_moves_shares_of_mixed_clones_alone():
