@@ -191,11 +191,13 @@ def _own_background(well: Background, misassigned: tuple[float, float] | None) -
 
 
 def _round(lib: Library, options: Options, step: int) -> Library:
+    if step:  # the background was reset to what the controls say
+        lib = library.false_counts(lib, device=options.device)
     lib, carrying = library.expectation(lib, device=options.device)
     if step < ROUNDS:
         lib = library.spread_of_expression(library.maximisation(lib, carrying), device=options.device)
         lib = identify.refine(lib, step, device=options.device)
-    lib = library.doublet_share(library.law_of_shares(lib, device=options.device), device=options.device)
+    lib = library.law_of_shares(lib, device=options.device)
     return library.expectation(lib, device=options.device)[0] if step == ROUNDS else lib
 
 

@@ -25,6 +25,9 @@ SIZES = np.array([1.5, 2.5, 4.0, 6.5, 10.0])  # NB sizes within a clone
 SHIFTS = np.linspace(-0.6, 0.6, 13)  # of log theta, around the mean of the cells that seem to carry
 ETA_FACTORS = 2.0 ** np.arange(-2, 5)
 ETA_SD = 1.0  # log-sd of the doublet share around its expectation
+LEVELS = 2.0 ** np.arange(-1.5, 3.6, 0.5)  # of the background, around what the controls say
+LEAST_SPREAD = 0.15  # log-sd of a background whose level is known
+MOST_CELLS = 200  # of one clone that speak of the library's background
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,26 +201,43 @@ def _large(rows: Rows) -> np.ndarray:
     return large[np.argsort(-rows.sets.sizes[large], kind="stable")][:MAX_CLONES]
 
 
-def doublet_share(library: Library, *, device: Device | None = "cpu") -> Library:
-    """Posterior of the share of cells with a carrying partner from the clones, around what the background says.
+def false_counts(library: Library, *, device: Device | None = "cpu") -> Library:
+    """Level of the background and share of doublets from the clones, around what the controls say of both.
 
-    Clones without the CAR show the library's doublets, so their number is learnt even without a control.
+    Clones without the CAR show the library's background and its doublets, so both are learnt even where the controls
+    are few. A rate that the clones were asked for already (`identify.refine`) stays. No clone counts for more than
+    `MOST_CELLS`: one that expresses hardly anything must not pass for the background of the others.
     """
     rows, large = library.rows, _large(library.rows)
-    etas = np.clip(library.background.eta * ETA_FACTORS, 1e-4, grids.ETA_CAP)
-    logs = -0.5 * (np.log(ETA_FACTORS) / ETA_SD) ** 2
-    if large.size:
-        parts = [replace(library, doublets=units.Doublets.known(float(e))).weights for e in etas]
-        found = kernel.evidence(rows.sets.take(large), library.table(device=device), device=device,
-                                log_w=np.concatenate([part.log_w[:3] for part in parts])[None],
-                                log_g=grids.log_background_weights()[None])
-        shares = library.hypotheses[rows.strata[large]]
-        for i, part in enumerate(parts):
-            three = np.column_stack([found[:, 3 * i, -1], logsumexp(found[:, 3 * i + 1, :-1] + part.log_m, axis=1),
-                                     logsumexp(found[:, 3 * i + 2, :-1] + part.log_m, axis=1)])
-            logs[i] += prior.log_evidence(three, shares, np.ones(large.size))
-    known = units.Doublets(etas, np.exp(logs - logsumexp(logs)))
-    return replace(library, doublets=known, background=replace(library.background, eta=known.centre))
+    if large.size == 0:
+        return library
+    known = library.background
+    etas = np.clip(known.eta * ETA_FACTORS, 1e-4, grids.ETA_CAP)
+    levels = LEVELS if library.misassigned is None else np.ones(1)
+    logs = np.stack([_at_level(library, float(level), etas, large, device) for level in levels])
+    logs -= 0.5 * (np.log(ETA_FACTORS) / ETA_SD) ** 2 + 0.5 * (np.log(levels) / known.spread)[:, None] ** 2
+    both = np.exp(logs - logsumexp(logs))
+    doublets, level = units.Doublets(etas, both.sum(axis=0)), both.sum(axis=1)
+    mean = float(level @ np.log(levels))
+    spread = float(np.sqrt(level @ (np.log(levels) - mean) ** 2)) if levels.size > 1 else known.spread
+    own = replace(known.scaled(float(np.exp(mean))), eta=doublets.centre, spread=max(spread, LEAST_SPREAD))
+    return replace(library, doublets=doublets, background=own if levels.size > 1 else replace(
+        known, eta=doublets.centre))
+
+
+def _at_level(library: Library, level: float, etas: np.ndarray, large: np.ndarray,
+              device: Device | None) -> np.ndarray:
+    """Log evidence of the large clones at one level of the background for every doublet share, float64 (etas,)."""
+    rows, sharp = library.rows, replace(library.background.scaled(level), spread=0.0)
+    parts = [replace(library, doublets=units.Doublets.known(float(e))).weights for e in etas]
+    found = kernel.evidence(rows.sets.take(large), replace(library, background=sharp).table(device=device),
+                            device=device, log_w=np.concatenate([part.log_w[:3] for part in parts])[None],
+                            log_g=grids.log_background_weights()[None])
+    shares, weights = library.hypotheses[rows.strata[large]], np.minimum(1.0, MOST_CELLS / rows.sets.sizes[large])
+    three = [np.column_stack([found[:, 3 * i, -1], logsumexp(found[:, 3 * i + 1, :-1] + part.log_m, axis=1),
+                              logsumexp(found[:, 3 * i + 2, :-1] + part.log_m, axis=1)])
+             for i, part in enumerate(parts)]
+    return np.array([prior.log_evidence(one, shares, weights) for one in three])
 
 
 def spread_of_expression(library: Library, *, device: Device | None = "cpu") -> Library:
