@@ -64,3 +64,28 @@ def test_law_of_mixed_shares_is_that_of_the_clones(minor):
     assert middle.law[(grids.F_MIDS > 0.3) & (grids.F_MIDS < 0.7)].sum() > 0.6
     none = fitted(simulated(np.repeat([0.0, 1.0], 40)))
     assert none.law.min() > 0.4 * grids.UNIFORM[0]  # nothing is learnt where nothing is mixed
+
+
+def with_background(rate, extra=0.0, said=1e-6):
+    """A fitted library whose false UMIs per UMI are `rate` where the controls say `said`; one big clone has more."""
+    rng = np.random.default_rng(8)
+    clone = np.concatenate([np.repeat(np.arange(120), CELLS), np.full(1500, 120)])
+    depth = DEPTH * np.exp(0.3 * rng.standard_normal(clone.size))
+    mean = np.where(clone < 40, THETA, rate) * depth + np.where(clone == 120, extra, 0.0) * depth
+    background = replace(unmeasured(1e-4, eta=0.005, empties=None), alpha=0.0, beta=said, mt=0.0)
+    lib = library.start("s", depth, rng.poisson(mean), clone, background, ThetaPrior())
+    lib, carrying = library.expectation(lib)
+    return library.expectation(library.maximisation(lib, carrying))[0]
+
+
+def test_clones_without_the_car_show_the_level_of_the_background():
+    for rate in (1e-6, 5e-6):
+        found = library.false_counts(with_background(rate)).background
+        assert found.beta == pytest.approx(rate, rel=0.5) and found.spread < 0.5
+    asked = replace(with_background(5e-6), misassigned=(0.0, 0.3))
+    assert library.false_counts(asked).background.beta == asked.background.beta
+
+
+def test_one_large_clone_that_hardly_expresses_is_no_background():
+    lib = library.false_counts(with_background(1e-6, extra=0.03 * THETA))
+    assert lib.background.beta < 3e-6 < 0.03 * THETA

@@ -20,7 +20,7 @@ def unit(keys, counts, state=(0.2, 0.1, 0.7)):
     sets = Multisets(np.array([0, len(keys)]), np.array(keys, np.int32), np.array(counts, np.int64))
     m = np.full((1, grids.M.size), 1 / grids.M.size)
     posterior = units.Posterior(np.array([state]), grids.UNIFORM[None], m)
-    group = units.Weights(np.empty(0), np.empty(0), np.empty(0), np.empty(0), 1e-12, 1e-12)
+    group = units.Weights(np.empty(0), np.empty(0), np.empty(0), np.empty(0), np.empty(0), 1e-12, 1e-12)
     return units.members(sets, logs, posterior, [group], np.zeros(1, np.int64))
 
 

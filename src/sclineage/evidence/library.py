@@ -131,17 +131,19 @@ class Library:
         return units.weights(doublets=self.doublets, sm=self.sm, tau=self.tau, spread=self.signal.spread,
                              law=self.law)
 
-    def loglik(self, *, bins: np.ndarray | None = None, counts: np.ndarray | None = None) -> np.ndarray:
+    def loglik(self, *, bins: np.ndarray | None = None, counts: np.ndarray | None = None,
+               g: np.ndarray | None = None) -> np.ndarray:
         """Log-likelihoods (keys, g, m + 2) of the library's keys, or of others given by depth bin and count."""
         known = self.background
         bins, counts = (self.keys.bin, self.keys.count) if bins is None or counts is None else (bins, counts)
         logs = kernel.likelihoods(known.mean(self.keys.depth), self.signal.theta * self.keys.depth, size=self.size,
-                                  background_size=known.size, g=grids.background_nodes(known.spread), m=grids.M)
+                                  background_size=known.size, m=grids.M,
+                                  g=grids.background_nodes(known.spread) if g is None else g)
         return logs[bins, counts]
 
-    def table(self, *, device: Device | None = "cpu") -> Any:
+    def table(self, *, g: np.ndarray | None = None, device: Device | None = "cpu") -> Any:
         """Table of the library's keys on the grid, an array of the device."""
-        return kernel.mixture_table(self.loglik(), grids.W, device=device)
+        return kernel.mixture_table(self.loglik(g=g), grids.W, device=device)
 
 
 def start(name: str, depth: np.ndarray, count: np.ndarray, clone: np.ndarray, background: Background,
@@ -208,13 +210,14 @@ def false_counts(library: Library, *, device: Device | None = "cpu") -> Library:
     are few. A rate that the clones were asked for already (`identify.refine`) stays. No clone counts for more than
     `MOST_CELLS`: one that expresses hardly anything must not pass for the background of the others.
     """
-    rows, large = library.rows, _large(library.rows)
+    large = _large(library.rows)
     if large.size == 0:
         return library
     known = library.background
     etas = np.clip(known.eta * ETA_FACTORS, 1e-4, grids.ETA_CAP)
     levels = LEVELS if library.misassigned is None else np.ones(1)
-    logs = np.stack([_at_level(library, float(level), etas, large, device) for level in levels])
+    parts = [replace(library, doublets=units.Doublets.known(float(e))).weights for e in etas]
+    logs = np.stack([_at_level(library, float(level), parts, large, device) for level in levels])
     logs -= 0.5 * (np.log(ETA_FACTORS) / ETA_SD) ** 2 + 0.5 * (np.log(levels) / known.spread)[:, None] ** 2
     both = np.exp(logs - logsumexp(logs))
     doublets, level = units.Doublets(etas, both.sum(axis=0)), both.sum(axis=1)
@@ -225,17 +228,15 @@ def false_counts(library: Library, *, device: Device | None = "cpu") -> Library:
         known, eta=doublets.centre))
 
 
-def _at_level(library: Library, level: float, etas: np.ndarray, large: np.ndarray,
+def _at_level(library: Library, level: float, parts: list[units.Weights], large: np.ndarray,
               device: Device | None) -> np.ndarray:
-    """Log evidence of the large clones at one level of the background for every doublet share, float64 (etas,)."""
-    rows, sharp = library.rows, replace(library.background.scaled(level), spread=0.0)
-    parts = [replace(library, doublets=units.Doublets.known(float(e))).weights for e in etas]
-    found = kernel.evidence(rows.sets.take(large), replace(library, background=sharp).table(device=device),
-                            device=device, log_w=np.concatenate([part.log_w[:3] for part in parts])[None],
-                            log_g=grids.log_background_weights()[None])
+    """Log evidence of the large clones at one level of the background for the weights of every doublet share."""
+    rows = library.rows
+    found = kernel.evidence(rows.sets.take(large), library.table(g=np.array([level]), device=device), device=device,
+                            log_w=np.concatenate([part.log_w[:3] for part in parts])[None], log_g=np.zeros((1, 1)))
     shares, weights = library.hypotheses[rows.strata[large]], np.minimum(1.0, MOST_CELLS / rows.sets.sizes[large])
     three = [np.column_stack([found[:, 3 * i, -1], logsumexp(found[:, 3 * i + 1, :-1] + part.log_m, axis=1),
-                              logsumexp(found[:, 3 * i + 2, :-1] + part.log_m, axis=1)])
+                              logsumexp(found[:, 3 * i + 2, :-1] + part.log_m_mixed, axis=1)])
              for i, part in enumerate(parts)]
     return np.array([prior.log_evidence(one, shares, weights) for one in three])
 
@@ -300,8 +301,10 @@ def _profile(found: np.ndarray, by_m: np.ndarray, strata: np.ndarray, weights: n
     """
     carrying = found[:, 1:, :-1]
     top = carrying.max(axis=-1, keepdims=True)
-    with np.errstate(divide="ignore"):
-        logs = np.log(np.exp(carrying - top) @ by_m.T) + top  # (rows, 1 + bands, laws)
+    mixed_m = by_m * grids.EXPRESSED / (by_m @ grids.EXPRESSED)[:, None]
+    likely = np.exp(carrying - top)
+    with np.errstate(divide="ignore"):  # (rows, 1 + bands, laws)
+        logs = np.log(np.concatenate([likely[:, :1] @ by_m.T, likely[:, 1:] @ mixed_m.T], axis=1)) + top
     null = found[:, :1, -1]
 
     def evidence(shares: np.ndarray, law: np.ndarray) -> np.ndarray:
@@ -338,12 +341,15 @@ def law_of_shares(library: Library, *, device: Device | None = "cpu") -> Library
     rows, large = library.rows, _large(library.rows)
     if large.size < MIN_CLONES:
         return library
-    parts = [replace(library, law=part / part.sum()).weights for part in grids.FINE]
-    log_w = np.stack([*parts[0].log_w[:2], *[part.log_w[2] for part in parts]])[None]
+    usual = replace(library, law=grids.UNIFORM).weights
+    in_bins = (np.exp(usual.log_w[2])[:, None] * usual.f_given_w) @ (grids.FINE > 0).T / grids.FINE.sum(axis=1)
+    with np.errstate(divide="ignore"):
+        log_w = np.concatenate([usual.log_w[:2], np.log(in_bins.T)])[None]
     found = kernel.evidence(rows.sets.take(large), library.table(device=device), log_w=log_w, device=device,
                             log_g=grids.log_background_weights()[None])
-    carrying = logsumexp(found[:, 1:, :-1] + parts[0].log_m, axis=-1)
-    return replace(library, law=_learnt(np.column_stack([found[:, 0, -1], carrying]), grids.FINE))
+    every = logsumexp(found[:, 1, :-1] + usual.log_m, axis=-1)
+    some = logsumexp(found[:, 2:, :-1] + usual.log_m_mixed, axis=-1)
+    return replace(library, law=_learnt(np.column_stack([found[:, 0, -1], every, some]), grids.FINE))
 
 
 def maximisation(library: Library, carrying: Histogram) -> Library:

@@ -26,8 +26,9 @@ class Weights(NamedTuple):
     ----------
     log_w
         float64 (5, w): H0, H1, H2, and H1, H2 with the reference silent share.
-    log_m, log_m_reference
-        float64 (m,): expression of carrying clones, and its wider reference.
+    log_m, log_m_mixed, log_m_reference
+        float64 (m,): expression of carrying clones; of mixed ones, whose share means nothing where the CAR is hardly
+        expressed; and a wider reference of both.
     f_given_w
         float64 (w, f): posterior of f under H2 at each w.
     eta, silent
@@ -36,6 +37,7 @@ class Weights(NamedTuple):
 
     log_w: np.ndarray
     log_m: np.ndarray
+    log_m_mixed: np.ndarray
     log_m_reference: np.ndarray
     f_given_w: np.ndarray
     eta: float
@@ -98,7 +100,7 @@ def weights(*, doublets: Doublets, sm: np.ndarray, tau: np.ndarray, spread: floa
     log_m = _mix(list(grids.log_expression(spread, grids.TAIL)), tau)
     wide = grids.log_expression(spread, grids.REFERENCE_TAIL, least=grids.REFERENCE_TAU)
     widest = _mix(list(grids.expressed_only(wide)), tau)
-    return Weights(log_w, log_m, widest, f_given_w, eta, float(sm @ grids.SM))
+    return Weights(log_w, log_m, grids.expressed_only(log_m), widest, f_given_w, eta, float(sm @ grids.SM))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +173,10 @@ def evaluate(sets: Multisets, table: np.ndarray, groups: list[Weights], group: n
     rows, inverse = _alike(sets, group)
     log_g, log_w = _stack(groups)
     found = kernel.evidence(sets.take(rows), table, log_g=log_g, log_w=log_w, group=group[rows], device=device)
-    own = np.stack([g.log_m for g in groups])[group[rows]]
+    own, mixed = (np.stack(part)[group[rows]] for part in zip(*[(g.log_m, g.log_m_mixed) for g in groups], strict=True))
     wide = np.stack([g.log_m_reference for g in groups])[group[rows]]
     null, by_m = found[:, H0, -1], found[:, :, :-1]
-    log = np.stack([null, logsumexp(by_m[:, H1] + own, axis=1), logsumexp(by_m[:, H2] + own, axis=1)], axis=1)
+    log = np.stack([null, logsumexp(by_m[:, H1] + own, axis=1), logsumexp(by_m[:, H2] + mixed, axis=1)], axis=1)
     reference = np.stack([null, logsumexp(by_m[:, H1_REFERENCE] + wide, axis=1),
                           logsumexp(by_m[:, H2_REFERENCE] + wide, axis=1)], axis=1)
     return Evidence(log[inverse], reference[inverse], by_m[:, H1_REFERENCE][inverse])
@@ -204,7 +206,7 @@ def posterior(sets: Multisets, table: np.ndarray, groups: list[Weights], group: 
     """Posterior of the hypotheses, of f and of m; `prior` is float64 (units, 3)."""
     rows, inverse = _alike(sets, group)
     log_g, log_w = _stack(groups)
-    log_m = np.stack([g.log_m for g in groups])
+    log_m = np.stack([g.log_m_mixed for g in groups])
     post_w, post_m = kernel.posterior(sets.take(rows), table, log_g=log_g, log_w=log_w[:, [H2]], log_m=log_m,
                                       group=group[rows], device=device)
     maps = np.stack([g.f_given_w for g in groups])

@@ -153,7 +153,8 @@ def measured_error(alt: np.ndarray, depth: np.ndarray) -> float | None:
 def _weights(columns: Columns, log_m: np.ndarray, eta: float) -> Weights:
     own, reference = grids.hypotheses(eta, SILENT), grids.hypotheses(eta, REFERENCE_SILENT)
     log_w = np.stack([own.log_w[0], own.log_w[1], own.log_w[2], reference.log_w[1], reference.log_w[2]])
-    return Weights(log_w, log_m, np.logaddexp(log_m, np.log(columns.prior)) - np.log(2), own.f_given_w, eta, SILENT)
+    wide = np.logaddexp(log_m, np.log(columns.prior)) - np.log(2)
+    return Weights(log_w, log_m, log_m, wide, own.f_given_w, eta, SILENT)
 
 
 def learn(by_m: np.ndarray, none: np.ndarray, columns: Columns) -> np.ndarray:
