@@ -10,7 +10,7 @@ import pandas as pd
 from sclineage.evidence import controls, verdict
 from sclineage.evidence.identify import CLEAR
 
-from .acceptance_score import SIZES, WRONG_POOLED, share, surest
+from .acceptance_score import SIZES, WRONG_POOLED, mean_of, surest
 
 Rule = Callable[[pd.DataFrame], np.ndarray]
 CARRIES, FREE = 1, -1
@@ -66,7 +66,7 @@ def open_by_definition(clones: pd.DataFrame) -> dict[str, float | None]:
             if rule is not None:
                 wrong[~rule(clones), column] = 1.0
     decided = surest(wrong.min(axis=1))
-    return {k: share(~decided[clones["n"].between(*v)]) for k, v in SIZES.items()}
+    return {k: mean_of(~decided[clones["n"].between(*v)]) for k, v in SIZES.items()}
 
 
 def line(what: str, clones: pd.DataFrame, said: np.ndarray) -> dict[str, object]:

@@ -72,7 +72,7 @@ def score_cells(data: AnnData) -> pd.DataFrame:
     return pd.concat([cells.assign(mixed=mixed), rival_cells(cells).add_prefix("rule_")], axis=1)
 
 
-def share(part: pd.Series | np.ndarray) -> float | None:
+def mean_of(part: pd.Series | np.ndarray) -> float | None:
     """Mean, None of nothing."""
     return float(np.mean(part)) if len(part) else None
 
@@ -149,9 +149,9 @@ def rival_summary(clones: pd.DataFrame, cells: pd.DataFrame) -> dict[str, dict[s
         carrying = (share > (0.0 if name in ("one_umi", "two_umi", "soup_subtracted") else 0.1)).to_numpy()
         wrong = np.where(truth["truth"] == "absent", carrying, ~carrying)
         big = (truth["n"] >= 5).to_numpy()
-        out[name] = {"wrong": share(wrong), "wrong_ge5": share(wrong[big]),
-                     "fdr": share(~cells["truth"].to_numpy(bool)[called]),
-                     "sensitivity": share(called[cells["truth"].to_numpy(bool)])}
+        out[name] = {"wrong": mean_of(wrong), "wrong_ge5": mean_of(wrong[big]),
+                     "fdr": mean_of(~cells["truth"].to_numpy(bool)[called]),
+                     "sensitivity": mean_of(called[cells["truth"].to_numpy(bool)])}
     return out
 
 
@@ -222,28 +222,28 @@ def summarise(clones: pd.DataFrame, cells: pd.DataFrame, *, controlled: bool) ->
                "doublets", "partners", "strength", "theta", "car_fraction_low", "car_fraction_high"]
     return {
         "clones": len(clones), "definite": int(definite.sum()), "wrong_count": int((wrong & definite).sum()),
-        "wrong": share(wrong[definite]),
+        "wrong": mean_of(wrong[definite]),
         "wrong_interval": interval(int((wrong & definite).sum()), int(definite.sum())),
-        "wrong_of_all": share(wrong), "wrong_ge5": share(wrong[definite & big]),
-        "wrong_of_all_ge5": share(wrong[big]), "wrong_by_design": share(wrong_design[definite]),
-        "wrong_by_design_ge5": share(wrong_design[definite & big]),
-        "negative_at_100": share(negative[free]) if controlled else None, "n_at_100": int(free.sum()),
-        "carrying_at_30": share(carrying[full]), "n_at_30": int(full.sum()),
-        "fdr": share(~scored["truth"][called]), "sensitivity": share(called[scored["truth"]]),
+        "wrong_of_all": mean_of(wrong), "wrong_ge5": mean_of(wrong[definite & big]),
+        "wrong_of_all_ge5": mean_of(wrong[big]), "wrong_by_design": mean_of(wrong_design[definite]),
+        "wrong_by_design_ge5": mean_of(wrong_design[definite & big]),
+        "negative_at_100": mean_of(negative[free]) if controlled else None, "n_at_100": int(free.sum()),
+        "carrying_at_30": mean_of(carrying[full]), "n_at_30": int(full.sum()),
+        "fdr": mean_of(~scored["truth"][called]), "sensitivity": mean_of(called[scored["truth"]]),
         **cell_calibration(scored), "cells": len(cells), **clone_calibration(clones),
         "rivals": rival_summary(clones, cells),
-        "cells_without_p": int(len(cells) - len(scored)), "coverage": share(inside),
+        "cells_without_p": int(len(cells) - len(scored)), "coverage": mean_of(inside),
         "width": float((f["car_fraction_high"] - f["car_fraction_low"]).mean()) if len(f) else float("nan"),
         "n_interval": len(f), "negatives_le3": int((negative & (clones["n"] <= 3)).sum()),
         "negatives": int(negative.sum()), "controlled": controlled,
         "sorted_only_negative": int(clones.groupby("seed")["sorted_only_negative"].first().sum()),
-        "indeterminate_by_size": {k: share(~definite[clones["n"].between(*v)]) for k, v in SIZES.items()},
+        "indeterminate_by_size": {k: mean_of(~definite[clones["n"].between(*v)]) for k, v in SIZES.items()},
         "reasons": clones.loc[~definite, "car_reason"].value_counts().to_dict(),
         "confusion": {t: rows.value_counts().to_dict() for t, rows in clones.groupby("truth")["car_verdict"]},
         "confusion_ge5": {t: rows.value_counts().to_dict() for t, rows in clones[big].groupby("truth")["car_verdict"]},
-        "naive_any_wrong": share(_naive(clones, 0.0)), "naive_any_wrong_ge5": share(_naive(clones[big], 0.0)),
-        "naive_5_wrong": share(_naive(clones, 0.05)), "naive_5_wrong_ge5": share(_naive(clones[big], 0.05)),
-        "naive_fdr": share(~cells["truth"][hit]), "naive_sensitivity": share(hit[cells["truth"]]),
+        "naive_any_wrong": mean_of(_naive(clones, 0.0)), "naive_any_wrong_ge5": mean_of(_naive(clones[big], 0.0)),
+        "naive_5_wrong": mean_of(_naive(clones, 0.05)), "naive_5_wrong_ge5": mean_of(_naive(clones[big], 0.05)),
+        "naive_fdr": mean_of(~cells["truth"][hit]), "naive_sensitivity": mean_of(hit[cells["truth"]]),
         "wrong_cases": json_rows(clones.loc[wrong, columns])}
 
 
@@ -268,7 +268,7 @@ def open_to_oracle(clones: pd.DataFrame) -> dict[str, float | None]:
         `clone_scores` of patients whose fit was replaced by the truth.
     """
     decided = surest(clones[["car_p_negative", "car_p_positive"]].to_numpy(float).min(axis=1))
-    return {k: share(~decided[clones["n"].between(*v)]) for k, v in SIZES.items()}
+    return {k: mean_of(~decided[clones["n"].between(*v)]) for k, v in SIZES.items()}
 
 
 def surest(wrong: np.ndarray) -> np.ndarray:

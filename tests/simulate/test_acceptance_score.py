@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.evidence import acceptance, acceptance_oracle, acceptance_rules
+from benchmarks.evidence import acceptance, acceptance_oracle, acceptance_rules, acceptance_score
 from benchmarks.evidence.acceptance_scenarios import SCENARIOS, UNCONTROLLED
 from benchmarks.evidence.acceptance_score import (
     behind,
@@ -185,3 +185,11 @@ def test_rules_are_added_one_after_another() -> None:
     table = acceptance_rules.rules_table("measured", [lines, lines])
     assert len(table) == len(lines) + 3
     assert table[4] == "| fixed thresholds of the posteriors | 0 / - / 0 / 0 / - | 8 | 0 | 0 | 0.00 |"
+
+
+def test_rival_summary_counts_wrong_clones_and_cells() -> None:
+    clones = pd.DataFrame({"seed": 1, "clone_id": ["a", "b"], "n": [5, 5], "truth": ["absent", "clonal"]})
+    cells = pd.DataFrame({"seed": 1, "clone_id": ["a"] * 5 + ["b"] * 5, "truth": [False] * 5 + [True] * 5})
+    calls = {f"rule_{name}": [True, *[False] * 4, *[True] * 4, False] for name in acceptance_score.RIVALS}
+    found = acceptance_score.rival_summary(clones, cells.assign(**calls))["one_umi"]
+    assert found == {"wrong": 0.5, "wrong_ge5": 0.5, "fdr": 0.2, "sensitivity": 0.8}
