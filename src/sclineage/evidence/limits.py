@@ -29,10 +29,10 @@ def theta_excluded(statements: Statements) -> np.ndarray:
     """Smallest expression, as a share of the control's, at and above which a clonal CAR is excluded.
 
     The profile over expression is averaged over the log-normal error of theta (log-sd 0.6) where the control is
-    another library. Missing for carrying units and where even the highest expression of the grid is not excluded.
+    another library. Never below `grids.EXPRESSED`, where all rests on the background. Missing for carrying units and
+    where even the highest expression of the grid is not excluded.
     """
-    by_m = statements.found.evidence.by_m
-    log_m = np.log(grids.M)
+    by_m, log_m = statements.found.evidence.by_m[:, grids.EXPRESSED], grids.LOG_M[grids.EXPRESSED]
     smooth = np.empty_like(by_m)
     for i, centre in enumerate(log_m):
         at = centre + signal.BETWEEN * _NODES
@@ -45,7 +45,7 @@ def theta_excluded(statements: Statements) -> np.ndarray:
     for k in np.flatnonzero((drop[:, -1] < 0) & ~statements.carries & (statements.found.n > 0)):
         inside = np.flatnonzero(drop[k] >= 0)
         if inside.size == 0:
-            out[k] = grids.M[0]
+            out[k] = np.exp(log_m[0])
             continue
         i = int(inside[-1])
         share = drop[k, i] / (drop[k, i] - drop[k, i + 1])
@@ -88,7 +88,7 @@ def _silent_gain(panel: Panel, multiplier: float) -> np.ndarray:
     for lib in panel.libraries:
         logs = lib.loglik(bins=np.arange(lib.keys.depth.size), counts=np.zeros(lib.keys.depth.size, np.int64))[:, 1, :]
         by_m = logs[:, 1:-1] - logs[:, :1]
-        at = _interpolate(by_m, np.log(grids.M), float(np.log(multiplier)))
+        at = _interpolate(by_m, grids.LOG_M, float(np.log(multiplier)))
         w = 1 - grids.REFERENCE_SM
         out.append((-np.logaddexp(np.log1p(-w), np.log(w) + at) / np.log(10))[lib.keys.bin])
     return np.concatenate(out)

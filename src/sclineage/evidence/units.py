@@ -134,7 +134,7 @@ class Evidence:
 
     def excluded_at(self, multiplier: float) -> np.ndarray:
         """Largest log10 Bayes factor of a clonal CAR expressed at `multiplier` times the control or more."""
-        position = np.interp(np.log(multiplier), np.log(grids.M), np.arange(grids.M.size))
+        position = np.interp(np.log(multiplier), grids.LOG_M, np.arange(grids.M.size))
         low = int(np.floor(position))
         share = position - low
         edge = self.by_m[:, low] * (1 - share) + self.by_m[:, min(low + 1, grids.M.size - 1)] * share
