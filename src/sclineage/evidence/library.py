@@ -221,11 +221,11 @@ def false_counts(library: Library, *, device: Device | None = "cpu") -> Library:
     logs -= 0.5 * (np.log(ETA_FACTORS) / ETA_SD) ** 2 + 0.5 * (np.log(levels) / known.spread)[:, None] ** 2
     both = np.exp(logs - logsumexp(logs))
     doublets, level = units.Doublets(etas, both.sum(axis=0)), both.sum(axis=1)
-    mean = float(level @ np.log(levels))
-    spread = float(np.sqrt(level @ (np.log(levels) - mean) ** 2)) if levels.size > 1 else known.spread
-    own = replace(known.scaled(float(np.exp(mean))), eta=doublets.centre, spread=max(spread, LEAST_SPREAD))
-    return replace(library, doublets=doublets, background=own if levels.size > 1 else replace(
-        known, eta=doublets.centre))
+    if levels.size > 1:
+        mean = float(level @ np.log(levels))
+        spread = float(np.sqrt(level @ (np.log(levels) - mean) ** 2))
+        known = replace(known.scaled(float(np.exp(mean))), spread=max(spread, LEAST_SPREAD))
+    return replace(library, doublets=doublets, background=replace(known, eta=doublets.centre))
 
 
 def _at_level(library: Library, level: float, parts: list[units.Weights], large: np.ndarray,
