@@ -25,7 +25,9 @@ CLEAR = 0.95
 PRIOR_CLEAR = 0.8
 PRIOR_CLEAR_NATIVE = 0.5  # where reads of endogenous genes may have been counted
 SIZES = (np.inf, 5.0, 3.0, 2.0, 1.5, 1.0, 0.5)  # sizes of a background that explains everything
-LARGE = tuple([(1.0, size) for size in SIZES] + [(part, size) for part in (0.5, 0.25) for size in (5.0, 2.0, 1.0)])
+LARGE = tuple([(1.0, size) for size in SIZES]
+              + [(part, size) for part in (0.85, 0.7, 0.5, 0.25) for size in (5.0, 2.0, 1.0)])
+EQUAL = 2.0  # nats: of explanations that are as good, the one that leaves least to the CAR is the alternative
 SHARES = (0.0, 0.03, 0.06, 0.12, 0.25, 0.5, 0.7, 0.85)  # of the library's CAR counts, tried as misassigned
 PENALTY = 2.0  # nats by which a misassignment must explain the clones better than none
 MOST = 0.5  # largest misassignment, as a share of expression, that is told from expression
@@ -155,7 +157,8 @@ def compare(design: Design, cells: Cells, library: Library, others: dict[str, Li
     fitted = 2 + (library.misassigned is not None)  # theta, size and rate were fitted to these counts
     both = np.array([np.log(clear) + own - fitted, np.log(1 - clear) + against])
     p_clear = float(np.exp(both[0] - logsumexp(both)))
-    other = _supposed(library, *tried[int(np.argmax(logs))], use, device) if p_clear < CLEAR else None
+    best = max((i for i, value in enumerate(logs) if value >= max(logs) - EQUAL), key=lambda i: (tried[i][0], logs[i]))
+    other = _supposed(library, *tried[best], use, device) if p_clear < CLEAR else None
     return replace(library, p_clear=p_clear, compared=True, alternative=other)
 
 
