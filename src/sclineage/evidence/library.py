@@ -332,7 +332,7 @@ def _learnt(evidence: np.ndarray, bins: np.ndarray) -> np.ndarray:
     bins
         `grids.BANDS` or `grids.FINE`.
     """
-    law = prior.fit_laws(evidence, grids.LAWS @ (bins > 0).T) @ grids.LAWS
+    law = prior.fit_laws(evidence, grids.LAWS @ (bins > 0).T, grids.LOG_LAWS) @ grids.LAWS
     return (1 - prior.OPEN_LAW) * law + prior.OPEN_LAW * grids.UNIFORM
 
 

@@ -127,7 +127,7 @@ def _alike(evidence: np.ndarray, strata: np.ndarray, weights: np.ndarray, shares
     return float(np.clip(common * (1 - common) / variance - 1, GLOBAL_WEIGHT, MOST_ALIKE))
 
 
-def fit_laws(evidence: np.ndarray, inside: np.ndarray) -> np.ndarray:
+def fit_laws(evidence: np.ndarray, inside: np.ndarray, log_prior: np.ndarray) -> np.ndarray:
     """Posterior of laws of the carrying share among mixed clones, each with the shares of the hypotheses that suit it.
 
     Parameters
@@ -136,6 +136,8 @@ def fit_laws(evidence: np.ndarray, inside: np.ndarray) -> np.ndarray:
         float64 (clones, 2 + bins): log evidence of H0, of H1, and of H2 in each bin of the carrying share.
     inside
         float64 (laws, bins): what each law holds in each bin.
+    log_prior
+        float64 (laws,): log prior of the laws, up to a constant.
 
     Returns
     -------
@@ -153,7 +155,7 @@ def fit_laws(evidence: np.ndarray, inside: np.ndarray) -> np.ndarray:
         shares = new
         if done:
             break
-    logs = np.log((parts * shares[:, None, :]).sum(axis=0)).sum(axis=0)
+    logs = log_prior + np.log((parts * shares[:, None, :]).sum(axis=0)).sum(axis=0)
     logs += MIXED_WEIGHT * (BASE[:, None] * np.log(shares)).sum(axis=0)
     weights = np.exp(logs - logs.max())
     return weights / weights.sum()
