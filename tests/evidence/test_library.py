@@ -89,3 +89,13 @@ def test_clones_without_the_car_show_the_level_of_the_background():
 def test_one_large_clone_that_hardly_expresses_is_no_background():
     lib = library.false_counts(with_background(1e-6, extra=0.03 * THETA))
     assert lib.background.beta < 3e-6 < 0.03 * THETA
+
+
+def test_without_a_large_clone_the_doublets_stay_as_open_as_the_controls_leave_them():
+    rng = np.random.default_rng(9)
+    depth = DEPTH * np.exp(0.3 * rng.standard_normal(60))
+    background = unmeasured(1e-4, eta=0.01, empties=None)
+    lib = library.start("s", depth, rng.poisson(1e-6 * depth), np.repeat(np.arange(30), 2), background, ThetaPrior())
+    found = library.false_counts(lib)
+    assert found.doublets.share.max() < 0.5 and found.doublets.share.sum() == pytest.approx(1)
+    assert found.background.beta == background.beta and found.background.spread == background.spread

@@ -210,12 +210,9 @@ def false_counts(library: Library, *, device: Device | None = "cpu") -> Library:
     are few. A rate that the clones were asked for already (`identify.refine`) stays. No clone counts for more than
     `MOST_CELLS`: one that expresses hardly anything must not pass for the background of the others.
     """
-    large = _large(library.rows)
-    if large.size == 0:
-        return library
-    known = library.background
+    large, known = _large(library.rows), library.background
     etas = np.clip(known.eta * ETA_FACTORS, 1e-4, grids.ETA_CAP)
-    levels = LEVELS if library.misassigned is None else np.ones(1)
+    levels = LEVELS if large.size and library.misassigned is None else np.ones(1)
     parts = [replace(library, doublets=units.Doublets.known(float(e))).weights for e in etas]
     logs = np.stack([_at_level(library, float(level), parts, large, device) for level in levels])
     logs -= 0.5 * (np.log(ETA_FACTORS) / ETA_SD) ** 2 + 0.5 * (np.log(levels) / known.spread)[:, None] ** 2
@@ -232,6 +229,8 @@ def _at_level(library: Library, level: float, parts: list[units.Weights], large:
               device: Device | None) -> np.ndarray:
     """Log evidence of the large clones at one level of the background for the weights of every doublet share."""
     rows = library.rows
+    if large.size == 0:
+        return np.zeros(len(parts))  # nothing was asked: what the controls say of the doublets stays as open as it was
     found = kernel.evidence(rows.sets.take(large), library.table(g=np.array([level]), device=device), device=device,
                             log_w=np.concatenate([part.log_w[:3] for part in parts])[None], log_g=np.zeros((1, 1)))
     shares, weights = library.hypotheses[rows.strata[large]], np.minimum(1.0, MOST_CELLS / rows.sets.sizes[large])
