@@ -21,8 +21,9 @@ CONTENT, CONTENT_WITH_EMPTIES = 0.003, 0.01  # foreign share of a cell's CAR mol
 SIZE = 5.0  # NB size of the background where it was not measured
 WIDE = 0.6  # log-sd of the background where it was not measured
 BORROWED = 0.4  # least log-sd of a background that was measured in another library
-ETA_UMI = 10  # CAR UMIs of a control from which its doublet share stands alone
 ETA_STARTS = (0.01, 0.04, 0.12)
+ETA_SD = 1.0  # log-sd of the doublet share around what loading and carrying share let expect
+ETA_ALIKE = 0.4  # log-sd of the doublet share of T cells around that of the control's cells
 T_RATE = 2.5  # log-sd of the rate in CAR-free T cells around that of the soup
 
 
@@ -36,8 +37,8 @@ class Background:
         False UMIs per droplet.
     beta, mt
         False UMIs per gene-expression UMI, of all cells and of T cells in addition.
-    eta
-        Mean share of cells with a carrying partner.
+    eta, eta_spread
+        Mean share of cells with a carrying partner, and the log-sd that is left open.
     size
         Negative binomial size.
     spread
@@ -59,6 +60,7 @@ class Background:
     source: str
     t_measured: bool = False
     borrowed: tuple[float, float] | None = None
+    eta_spread: float = ETA_SD
 
     def log_prior(self, log_mt: float) -> float:
         """Log density of a log rate of misassignment, up to a constant: flat where nothing was measured."""
@@ -134,13 +136,16 @@ def fit(control: Histogram, prior: Background, *, theta: float, size: float, t_c
     # misassigned reads of T cells may be a hundred times the soup
     scale = np.array([0.15 if with_empties else 0.1, T_RATE if t_cells else 1.5 if with_empties else 1.0, 2.0, 0.8])
 
-    def loss(at: np.ndarray) -> float:
+    def parts(at: np.ndarray) -> np.ndarray:
         alpha, beta = np.exp(np.clip(at[:2], -30, 5))
-        eta, spread = expit(at[2]), np.exp(np.clip(at[3], np.log(0.5), 12))
-        logs = kernel.likelihoods(alpha + beta * control.depth, theta * control.depth, size=size,
-                                  background_size=spread, g=np.ones(1), m=np.ones(1))[:, :, 0]
-        mixed = np.logaddexp(np.log1p(-eta) + logs[..., 0], np.log(eta) + logs[..., 2])
-        return float(0.5 * (((at - centre) / scale) ** 2).sum() - (control.cells * mixed).sum())
+        return kernel.likelihoods(alpha + beta * control.depth, theta * control.depth, size=size, g=np.ones(1),
+                                  m=np.ones(1), background_size=np.exp(np.clip(at[3], np.log(0.5), 12)))[:, :, 0]
+
+    def log_likelihood(logs: np.ndarray, eta: float) -> float:
+        return float((control.cells * np.logaddexp(np.log1p(-eta) + logs[..., 0], np.log(eta) + logs[..., 2])).sum())
+
+    def loss(at: np.ndarray) -> float:
+        return float(0.5 * (((at - centre) / scale) ** 2).sum()) - log_likelihood(parts(at), expit(at[2]))
 
     starts = [[*centre[:2], logit(eta), centre[3]] for eta in (prior.eta, *(ETA_STARTS if previous is None else ()))]
     if t_cells:
@@ -151,10 +156,24 @@ def fit(control: Histogram, prior: Background, *, theta: float, size: float, t_c
     tries = [simplex_search(loss, start) for start in starts]
     best = min(tries, key=lambda found: found[1])[0]
     spread = min(float(np.hypot(0.15, 1 / np.sqrt(control.umi + 1))), WIDE)
-    # with few UMIs the mode of the doublet share lies far below its mean
-    eta = expit(best[2]) if control.umi >= ETA_UMI else np.sqrt(expit(best[2]) * prior.eta)
-    return Background(float(np.exp(best[0])), float(np.exp(best[1])), 0.0, min(float(eta), 0.5),
-                      max(float(np.exp(best[3])), 0.5), spread, "negative_control", t_cells)
+    logs = parts(best)
+    eta, eta_spread = _doublets(prior, lambda eta: log_likelihood(logs, eta))
+    return Background(float(np.exp(best[0])), float(np.exp(best[1])), 0.0, eta, max(float(np.exp(best[3])), 0.5),
+                      spread, "negative_control", t_cells, eta_spread=eta_spread)
+
+
+def _doublets(prior: Background, log_likelihood: Callable[[float], float]) -> tuple[float, float]:
+    """Mean, on the log scale, and log-sd of the doublet share after a control was seen.
+
+    Its mode would lie far below its mean where few of the control's cells show a CAR.
+    """
+    shift = np.linspace(-4, 4, 33)
+    etas = np.clip(prior.eta * np.exp(shift), 1e-5, 0.5)
+    logs = np.array([log_likelihood(float(eta)) for eta in etas]) - 0.5 * (shift / ETA_SD) ** 2
+    share = np.exp(logs - logs.max())
+    share /= share.sum()
+    mean = float(share @ np.log(etas))
+    return float(np.exp(mean)), float(np.hypot(ETA_ALIKE, np.sqrt(share @ (np.log(etas) - mean) ** 2)))
 
 
 def misassignment(control: Histogram) -> tuple[float, float]:

@@ -46,7 +46,7 @@ FINE = _bins(0, 0.04, 0.06, 0.1, 0.14, 0.2, 0.26, 0.32, 0.4, 0.5, 0.6, 0.7, 0.78
 # doublets or silence, which all clones share alike, could pass for mixing
 LAWS = np.concatenate([_betas((0.15,), (1.5, 3, 6)), _betas((0.25, 0.35, 0.5), (1.5, 3, 6, 12)),
                        _betas((0.65, 0.75, 0.85), (1.5, 3, 6)), _betas((0.08, 0.15), (6, 12, 24))])
-LOG_LAWS = -3.0 * (np.arange(len(LAWS)) >= len(LAWS) - 6)  # log prior, up to a constant
+LOG_LAWS = -0.0 * (np.arange(len(LAWS)) >= len(LAWS) - 6)  # log prior, up to a constant
 DEFAULT_TAU = 0.5
 ALIKE, REFERENCE_ALIKE = 20.0, 8.0  # of clones in their silent share: were they less so, silence could pass for mixing
 REFERENCE_SM = 0.2  # Bayes factors pay for more silencing than sorted controls show

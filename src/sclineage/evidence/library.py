@@ -24,7 +24,6 @@ SILENT = 0.05  # mean of the exponential prior of the silent share: sorted libra
 SIZES = np.array([1.5, 2.5, 4.0, 6.5, 10.0])  # NB sizes within a clone
 SHIFTS = np.linspace(-0.6, 0.6, 13)  # of log theta, around the mean of the cells that seem to carry
 ETA_FACTORS = 2.0 ** np.arange(-2, 5)
-ETA_SD = 1.0  # log-sd of the doublet share around its expectation
 LEVELS = 2.0 ** np.arange(-1.5, 3.6, 0.5)  # of the background, around what the controls say
 LEAST_SPREAD = 0.15  # log-sd of a background whose level is known
 MOST_CELLS = 200  # of one clone that speak of the library's background
@@ -207,15 +206,20 @@ def false_counts(library: Library, *, device: Device | None = "cpu") -> Library:
     """Level of the background and share of doublets from the clones, around what the controls say of both.
 
     Clones without the CAR show the library's background and its doublets, so both are learnt even where the controls
-    are few. A rate that the clones were asked for already (`identify.refine`) stays. No clone counts for more than
-    `MOST_CELLS`: one that expresses hardly anything must not pass for the background of the others.
+    are few. Doublets look like mixed clones of a low carrying share: every share of doublets is judged with the shares
+    of the hypotheses, and the law of mixed clones, that suit it best. A rate that the clones were asked for already
+    (`identify.refine`) stays. No clone counts for more than `MOST_CELLS`: one that expresses hardly anything must not
+    pass for the background of the others.
     """
     large, known = _large(library.rows), library.background
     etas = np.clip(known.eta * ETA_FACTORS, 1e-4, grids.ETA_CAP)
-    levels = LEVELS if large.size and library.misassigned is None else np.ones(1)
-    parts = [replace(library, doublets=units.Doublets.known(float(e))).weights for e in etas]
-    logs = np.stack([_at_level(library, float(level), parts, large, device) for level in levels])
-    logs -= 0.5 * (np.log(ETA_FACTORS) / ETA_SD) ** 2 + 0.5 * (np.log(levels) / known.spread)[:, None] ** 2
+    log_eta = -0.5 * (np.log(ETA_FACTORS) / known.eta_spread) ** 2
+    if large.size == 0:  # nothing is asked: what the controls say stays as open as it was
+        doublets = units.Doublets(etas, np.exp(log_eta - logsumexp(log_eta)))
+        return replace(library, doublets=doublets, background=replace(known, eta=doublets.centre))
+    levels = LEVELS if library.misassigned is None else np.ones(1)
+    logs = _false_evidence(library, etas, levels, large, device)
+    logs += log_eta - 0.5 * (np.log(levels) / known.spread)[:, None] ** 2
     both = np.exp(logs - logsumexp(logs))
     doublets, level = units.Doublets(etas, both.sum(axis=0)), both.sum(axis=1)
     if levels.size > 1:
@@ -225,19 +229,46 @@ def false_counts(library: Library, *, device: Device | None = "cpu") -> Library:
     return replace(library, doublets=doublets, background=replace(known, eta=doublets.centre))
 
 
-def _at_level(library: Library, level: float, parts: list[units.Weights], large: np.ndarray,
-              device: Device | None) -> np.ndarray:
-    """Log evidence of the large clones at one level of the background for the weights of every doublet share."""
-    rows = library.rows
-    if large.size == 0:
-        return np.zeros(len(parts))  # nothing was asked: what the controls say of the doublets stays as open as it was
-    found = kernel.evidence(rows.sets.take(large), library.table(g=np.array([level]), device=device), device=device,
-                            log_w=np.concatenate([part.log_w[:3] for part in parts])[None], log_g=np.zeros((1, 1)))
-    shares, weights = library.hypotheses[rows.strata[large]], np.minimum(1.0, MOST_CELLS / rows.sets.sizes[large])
-    three = [np.column_stack([found[:, 3 * i, -1], logsumexp(found[:, 3 * i + 1, :-1] + part.log_m, axis=1),
-                              logsumexp(found[:, 3 * i + 2, :-1] + part.log_m_mixed, axis=1)])
-             for i, part in enumerate(parts)]
-    return np.array([prior.log_evidence(one, shares, weights) for one in three])
+def _false_evidence(library: Library, etas: np.ndarray, levels: np.ndarray, large: np.ndarray,
+                    device: Device | None) -> np.ndarray:
+    """Log evidence (levels, etas) of the large clones, the shares of the hypotheses settled for every doublet share."""
+    sets = library.rows.sets.take(large)
+    weights = np.minimum(1.0, MOST_CELLS / sets.sizes)
+    usual = [replace(library, doublets=units.Doublets.known(float(eta)), law=grids.UNIFORM).weights for eta in etas]
+
+    def evidence(level: float, log_w: list[np.ndarray]) -> np.ndarray:
+        found = kernel.evidence(sets, library.table(g=np.array([level]), device=device), device=device,
+                                log_w=np.concatenate(log_w)[None], log_g=np.zeros((1, 1)))
+        by_eta = found.reshape(len(found), etas.size, -1, found.shape[-1])
+        out = logsumexp(by_eta[..., :-1] + usual[0].log_m_mixed, axis=-1)
+        out[:, :, 0] = by_eta[:, :, 0, -1]
+        out[:, :, 1] = logsumexp(by_eta[:, :, 1, :-1] + usual[0].log_m, axis=-1)
+        return out
+
+    at_one = evidence(1.0, [np.concatenate([one.log_w[:2], _in_bins(one, grids.BANDS)]) for one in usual])
+    settled = [prior.fit_laws(at_one[:, i], _inside(grids.BANDS), grids.LOG_LAWS, weights) for i in range(etas.size)]
+    suited = [replace(library, doublets=units.Doublets.known(float(eta)), law=laws @ grids.LAWS).weights.log_w[:3]
+              for eta, (laws, *_) in zip(etas, settled, strict=True)]
+    shares = np.stack([share for _, share, _ in settled])[None]
+
+    def total(level: float) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            return weights @ logsumexp(evidence(level, suited) + np.log(shares), axis=-1)
+
+    several = np.stack([total(float(level)) for level in levels])
+    return several + np.array([value for *_, value in settled]) - several[np.abs(np.log(levels)).argmin()]
+
+
+def _in_bins(usual: units.Weights, bins: np.ndarray) -> np.ndarray:
+    """Log weights (bins, w) of mixed clones whose carrying share lies in each bin, uniformly there."""
+    inside = (np.exp(usual.log_w[2])[:, None] * usual.f_given_w) @ (bins > 0).T / bins.sum(axis=1)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(inside.T))
+
+
+def _inside(bins: np.ndarray) -> np.ndarray:
+    """What each of `grids.LAWS` holds in each bin, float64 (laws, bins)."""
+    return np.asarray(grids.LAWS @ (bins > 0).T)
 
 
 def spread_of_expression(library: Library, *, device: Device | None = "cpu") -> Library:
@@ -331,7 +362,7 @@ def _learnt(evidence: np.ndarray, bins: np.ndarray) -> np.ndarray:
     bins
         `grids.BANDS` or `grids.FINE`.
     """
-    law = prior.fit_laws(evidence, grids.LAWS @ (bins > 0).T, grids.LOG_LAWS) @ grids.LAWS
+    law = prior.fit_laws(evidence, _inside(bins), grids.LOG_LAWS)[0] @ grids.LAWS
     return (1 - prior.OPEN_LAW) * law + prior.OPEN_LAW * grids.UNIFORM
 
 
@@ -341,9 +372,7 @@ def law_of_shares(library: Library, *, device: Device | None = "cpu") -> Library
     if large.size < MIN_CLONES:
         return library
     usual = replace(library, law=grids.UNIFORM).weights
-    in_bins = (np.exp(usual.log_w[2])[:, None] * usual.f_given_w) @ (grids.FINE > 0).T / grids.FINE.sum(axis=1)
-    with np.errstate(divide="ignore"):
-        log_w = np.concatenate([usual.log_w[:2], np.log(in_bins.T)])[None]
+    log_w = np.concatenate([usual.log_w[:2], _in_bins(usual, grids.FINE)])[None]
     found = kernel.evidence(rows.sets.take(large), library.table(device=device), log_w=log_w, device=device,
                             log_g=grids.log_background_weights()[None])
     every = logsumexp(found[:, 1, :-1] + usual.log_m, axis=-1)

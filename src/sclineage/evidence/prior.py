@@ -127,7 +127,8 @@ def _alike(evidence: np.ndarray, strata: np.ndarray, weights: np.ndarray, shares
     return float(np.clip(common * (1 - common) / variance - 1, GLOBAL_WEIGHT, MOST_ALIKE))
 
 
-def fit_laws(evidence: np.ndarray, inside: np.ndarray, log_prior: np.ndarray) -> np.ndarray:
+def fit_laws(evidence: np.ndarray, inside: np.ndarray, log_prior: np.ndarray,
+             weights: np.ndarray | float = 1.0) -> tuple[np.ndarray, np.ndarray, float]:
     """Posterior of laws of the carrying share among mixed clones, each with the shares of the hypotheses that suit it.
 
     Parameters
@@ -138,27 +139,32 @@ def fit_laws(evidence: np.ndarray, inside: np.ndarray, log_prior: np.ndarray) ->
         float64 (laws, bins): what each law holds in each bin.
     log_prior
         float64 (laws,): log prior of the laws, up to a constant.
+    weights
+        float64 (clones,): what each clone counts.
 
     Returns
     -------
-    float64 (laws,), summing to one.
+    Posterior of the laws, float64 (laws,); mean share of H0, H1, H2 under it, float64 (3,); and the log evidence of
+    all clones, up to a constant.
     """
+    each = np.broadcast_to(weights, len(evidence))
     likely = np.exp(evidence - evidence.max(axis=1, keepdims=True))
     parts = np.stack([np.broadcast_to(likely[:, :1], (len(evidence), len(inside))),
                       np.broadcast_to(likely[:, 1:2], (len(evidence), len(inside))), likely[:, 2:] @ inside.T])
     shares = np.tile(BASE[:, None], len(inside))
     for _ in range(200):
         joint = parts * shares[:, None, :]
-        counts = (joint / joint.sum(axis=0)).sum(axis=1) + MIXED_WEIGHT * BASE[:, None]
+        counts = np.einsum("hcl,c->hl", joint / joint.sum(axis=0), each) + MIXED_WEIGHT * BASE[:, None]
         new = counts / counts.sum(axis=0)
         done = np.abs(new - shares).max() < 1e-3
         shares = new
         if done:
             break
-    logs = log_prior + np.log((parts * shares[:, None, :]).sum(axis=0)).sum(axis=0)
+    logs = log_prior + each @ (np.log((parts * shares[:, None, :]).sum(axis=0)) + evidence.max(axis=1)[:, None])
     logs += MIXED_WEIGHT * (BASE[:, None] * np.log(shares)).sum(axis=0)
-    weights = np.exp(logs - logs.max())
-    return weights / weights.sum()
+    total = float(logsumexp(logs))
+    posterior = np.exp(logs - total)
+    return posterior, shares @ posterior, total
 
 
 def log_evidence(evidence: np.ndarray, prior: np.ndarray, weights: np.ndarray) -> float:
