@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sclineage.evidence import grids, library
+from sclineage.evidence import background, grids, library
 from sclineage.evidence.background import unmeasured
+from sclineage.evidence.keys import make_keys
 from sclineage.evidence.signal import ThetaPrior
 
 THETA, DEPTH, CELLS = 5e-4, 4000.0, 12
@@ -99,3 +100,29 @@ def test_without_a_large_clone_the_doublets_stay_as_open_as_the_controls_leave_t
     found = library.false_counts(lib)
     assert found.doublets.share.max() < 0.5 and found.doublets.share.sum() == pytest.approx(1)
     assert found.background.beta == background.beta and found.background.spread == background.spread
+
+
+def test_a_low_share_that_all_clones_without_the_car_show_is_doublets():
+    def doublets(share):
+        lib = simulated(share, seed=0)
+        return library.false_counts(fitted(replace(lib, background=replace(lib.background, eta=0.015)))).doublets
+
+    alike = doublets(np.repeat([0.08, 1.0], [60, 40]))
+    mixed = doublets(np.concatenate([np.zeros(40), np.ones(40), np.random.default_rng(5).uniform(0.05, 0.3, 60)]))
+    assert alike.centre > 0.03 and mixed.centre < 0.02
+
+
+@pytest.mark.parametrize("n", [100, 1000])
+def test_a_control_says_how_many_doublets_there_are_and_how_surely(n):
+    rng = np.random.default_rng(10)
+    depth = DEPTH * np.exp(0.3 * rng.standard_normal(n))
+    prior = unmeasured(1e-4, eta=0.02, empties=None)
+
+    def found(share):
+        carries = rng.random(n) < share
+        keys = make_keys(depth, rng.poisson(np.where(carries, THETA * rng.gamma(4, 0.25, n), 1e-7) * depth))
+        return background.fit(keys.histogram(), prior, theta=THETA, size=4.0, t_cells=False)
+
+    none, many = found(0.0), found(0.1)
+    assert none.eta < 0.012 and 0.05 < many.eta < 0.17
+    assert background.ETA_ALIKE < many.eta_spread < none.eta_spread < background.ETA_SD + 0.1

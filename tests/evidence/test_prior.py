@@ -15,11 +15,14 @@ def test_law_follows_the_mixed_clones_and_stays_open_where_there_are_none():
     evidence = np.full((200, 2 + share.size), -50.0)
     evidence[:100, 0] = 0.0  # half are free, half mixed with a share between .14 and .26
     evidence[100:, 2:] = np.where((share > 0.14) & (share < 0.26), 0.0, -50.0)
-    law = prior.fit_laws(evidence, inside, grids.LOG_LAWS) @ grids.LAWS
+    laws, shares, total = prior.fit_laws(evidence, inside)
+    law = laws @ grids.LAWS
+    assert shares == pytest.approx([0.5, 0, 0.5], abs=0.05)
     assert law[(grids.F_MIDS > 0.12) & (grids.F_MIDS < 0.28)].sum() > 0.5 > 4 * law[grids.F_MIDS > 0.4].sum()
+    less = prior.fit_laws(evidence, inside, np.where(np.arange(200) < 100, 1.0, 0.01))
+    assert less[1][0] > 0.95 and less[2] > total  # clones that count less, and how well all are explained
     evidence[:, 2:], evidence[:, 0] = -50.0, 0.0
-    before = np.exp(grids.LOG_LAWS) / np.exp(grids.LOG_LAWS).sum()
-    assert prior.fit_laws(evidence, inside, grids.LOG_LAWS) == pytest.approx(before, abs=1e-3)
+    assert prior.fit_laws(evidence, inside)[0] == pytest.approx(1 / len(grids.LAWS), abs=1e-3)
 
 
 def clones(rng, carrying, sure):

@@ -22,7 +22,7 @@ SIZE = 5.0  # NB size of the background where it was not measured
 WIDE = 0.6  # log-sd of the background where it was not measured
 BORROWED = 0.4  # least log-sd of a background that was measured in another library
 ETA_STARTS = (0.01, 0.04, 0.12)
-ETA_SD = 1.0  # log-sd of the doublet share around what loading and carrying share let expect
+ETA_SD = 0.85  # log-sd of the doublet share around what loading and carrying share let expect
 ETA_ALIKE = 0.4  # log-sd of the doublet share of T cells around that of the control's cells
 T_RATE = 2.5  # log-sd of the rate in CAR-free T cells around that of the soup
 

@@ -246,7 +246,7 @@ def _false_evidence(library: Library, etas: np.ndarray, levels: np.ndarray, larg
         return out
 
     at_one = evidence(1.0, [np.concatenate([one.log_w[:2], _in_bins(one, grids.BANDS)]) for one in usual])
-    settled = [prior.fit_laws(at_one[:, i], _inside(grids.BANDS), grids.LOG_LAWS, weights) for i in range(etas.size)]
+    settled = [prior.fit_laws(at_one[:, i], _inside(grids.BANDS), weights) for i in range(etas.size)]
     suited = [replace(library, doublets=units.Doublets.known(float(eta)), law=laws @ grids.LAWS).weights.log_w[:3]
               for eta, (laws, *_) in zip(etas, settled, strict=True)]
     shares = np.stack([share for _, share, _ in settled])[None]
@@ -362,7 +362,7 @@ def _learnt(evidence: np.ndarray, bins: np.ndarray) -> np.ndarray:
     bins
         `grids.BANDS` or `grids.FINE`.
     """
-    law = prior.fit_laws(evidence, _inside(bins), grids.LOG_LAWS)[0] @ grids.LAWS
+    law = prior.fit_laws(evidence, _inside(bins))[0] @ grids.LAWS
     return (1 - prior.OPEN_LAW) * law + prior.OPEN_LAW * grids.UNIFORM
 
 

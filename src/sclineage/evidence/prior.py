@@ -127,9 +127,9 @@ def _alike(evidence: np.ndarray, strata: np.ndarray, weights: np.ndarray, shares
     return float(np.clip(common * (1 - common) / variance - 1, GLOBAL_WEIGHT, MOST_ALIKE))
 
 
-def fit_laws(evidence: np.ndarray, inside: np.ndarray, log_prior: np.ndarray,
+def fit_laws(evidence: np.ndarray, inside: np.ndarray,
              weights: np.ndarray | float = 1.0) -> tuple[np.ndarray, np.ndarray, float]:
-    """Posterior of laws of the carrying share among mixed clones, each with the shares of the hypotheses that suit it.
+    """Posterior of equally likely laws of the carrying share among mixed clones, each with the shares that suit it.
 
     Parameters
     ----------
@@ -137,8 +137,6 @@ def fit_laws(evidence: np.ndarray, inside: np.ndarray, log_prior: np.ndarray,
         float64 (clones, 2 + bins): log evidence of H0, of H1, and of H2 in each bin of the carrying share.
     inside
         float64 (laws, bins): what each law holds in each bin.
-    log_prior
-        float64 (laws,): log prior of the laws, up to a constant.
     weights
         float64 (clones,): what each clone counts.
 
@@ -160,7 +158,7 @@ def fit_laws(evidence: np.ndarray, inside: np.ndarray, log_prior: np.ndarray,
         shares = new
         if done:
             break
-    logs = log_prior + each @ (np.log((parts * shares[:, None, :]).sum(axis=0)) + evidence.max(axis=1)[:, None])
+    logs = each @ (np.log((parts * shares[:, None, :]).sum(axis=0)) + evidence.max(axis=1)[:, None])
     logs += MIXED_WEIGHT * (BASE[:, None] * np.log(shares)).sum(axis=0)
     total = float(logsumexp(logs))
     posterior = np.exp(logs - total)
