@@ -27,7 +27,10 @@ clonal CAR" only where a control was measured, of four cells or more, at every e
 and it knows how many clones carry: where few do (`rare_car`) it says "no" of single cells by that alone.
 'Behind' names what is worse than allowed: a width of more than 1.2 times the oracle's, or more than ten points more
 indeterminate clones of a size than the likelihood ratio of these words leaves. Without any control our rules say
-nothing negative, so scenarios of that kind have no such bar."""
+nothing negative, so scenarios of that kind have no such bar. Nor do their counts hold the oracle's width: where every
+cell shows misassigned reads (`dominant_native`) a background that all share and a weak CAR that all share give the
+same likelihood, and where nothing carries (`no_control`) no count says how strongly a CAR would be expressed; the
+oracle is told both."""
 
 
 def _sizes(shares: dict) -> str:
