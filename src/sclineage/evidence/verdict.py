@@ -11,7 +11,7 @@ from . import controls
 from .panel import Assessed, blocked
 
 SURE, DECADES, RESOLVED = 0.95, 1.3, 0.5  # posterior; log10 Bayes factor; log10 ratio of clonal to mixed
-LIKELY, EXCLUDED = 0.8, 0.01  # least posterior of no CAR, and largest of a clonal one, where a clonal CAR is excluded
+LIKELY, EXCLUDED = 0.5, 0.01  # least posterior of no CAR, and largest of a clonal one, where a clonal CAR is excluded
 CLONAL = 0.995  # posterior of a clonal CAR for `CAR_positive`
 MINOR_DECADES = 3.0  # of members in a sort of a clone that is free of a clonal CAR: more than one doublet can give
 MIN_NEGATIVE_CELLS = 4
