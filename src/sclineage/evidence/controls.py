@@ -16,8 +16,8 @@ NONE, PAIRED, SAME = 0, 1, 2
 MULTIPLIER = {NONE: 0.10, PAIRED: 0.10, SAME: 0.18}  # expression, as a share of the control's, that must be excluded
 MIN_CELLS, MIN_UMI = 30, 20
 SILENT_SHARE, SILENT_CELLS = 0.05, 20
-CARRIER_P, CARRIER_P_SMALL, CARRIER_BF = 0.975, 0.9925, 1.3
-SMALL = 5  # clones of fewer cells hold most of the doubtful posteriors: at most 0.75 % of these may be wrong
+CARRIER_P, CARRIER_P_SMALL, CARRIER_BF = 0.975, 0.99, 1.3
+SMALL = 5  # clones of fewer cells hold most of the doubtful posteriors: at most 1 % of these may be wrong
 
 
 @dataclass(frozen=True, slots=True)
