@@ -50,7 +50,7 @@ def test_cells_of_a_library_in_doubt_are_not_called():
 
 
 def test_small_clones_must_be_surer():
-    n, none = np.array([1, 4, 5, 50, 50]), np.array([0.01, 0.004, 0.01, 0.02, 0.03])
+    n, none = np.array([1, 4, 5, 50, 50]), np.array([0.011, 0.009, 0.011, 0.02, 0.03])
     found = SimpleNamespace(n=n, sampled=np.column_stack([none, 1 - none, 0 * none]),
                             evidence=SimpleNamespace(log10_bf=np.full(5, 2.0)), p_clear=np.ones(5))
     assert controls.carries(found).tolist() == [False, True, True, True, False]

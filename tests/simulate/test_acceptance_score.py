@@ -161,8 +161,8 @@ def test_cells_are_told_that_their_clone_is_not_mixed() -> None:
 
 
 CLONES = pd.DataFrame({
-    "n": [30, 30, 8, 1], "truth": ["clonal", "absent", "absent", "clonal"], "p_none": [0.0, 0.999, 0.9, 0.01],
-    "p_all": [0.99, 0.0005, 0.005, 0.99], "bf": [9.0, -3.0, -2.0, 1.5], "bf_clonal": [9.0, -4.0, -1.5, 1.5],
+    "n": [30, 30, 8, 1], "truth": ["clonal", "absent", "absent", "clonal"], "p_none": [0.0, 0.999, 0.9, 0.011],
+    "p_all": [0.99, 0.0005, 0.005, 0.989], "bf": [9.0, -3.0, -2.0, 1.5], "bf_clonal": [9.0, -4.0, -1.5, 1.5],
     "strict": [9.0, -2.0, -0.5, 1.0], "control": 2, "clear": 1.0}).assign(
         p_free=lambda c: c["p_none"], car_p_negative=lambda c: c["p_none"], car_p_positive=lambda c: c["p_all"])
 
