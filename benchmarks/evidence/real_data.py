@@ -13,6 +13,7 @@ import argparse
 import csv
 import gzip
 import json
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,7 +175,8 @@ def facts(tables: dict[str, pd.DataFrame]) -> dict[str, object]:
 def main() -> None:
     """Run everything and write the JSON and Markdown tables."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--data", type=Path, default=Path(__file__).parents[3] / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=os.environ.get(
+        "SCLINEAGE_DATA", Path(__file__).parents[3] / "shared" / "data"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "results")
     args = parser.parse_args()
     from benchmarks.evidence.real_table import markdown
