@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sclineage.evidence import controls
+from sclineage.evidence import controls, verdict
 from tests.evidence import small
 from tests.evidence.devsim import CARRIES, NEGATIVE, Rates
 
@@ -54,6 +54,11 @@ def test_small_clones_must_be_surer():
     found = SimpleNamespace(n=n, sampled=np.column_stack([none, 1 - none, 0 * none]),
                             evidence=SimpleNamespace(log10_bf=np.full(5, 2.0)), p_clear=np.ones(5))
     assert controls.carries(found).tolist() == [False, True, True, True, False]
+
+
+def test_a_clonal_car_is_left_out_only_where_it_is_excluded_and_none_is_likelier_than_some():
+    state = np.array([[0.51, 0.005, 0.485], [0.49, 0.005, 0.505], [0.98, 0.02, 0.0], [0.0, 0.0, 1.0]])
+    assert verdict.no_clonal(state).tolist() == [True, False, False, False]
 
 
 def test_numbers_of_a_minor_clone_are_those_of_its_verdict():
