@@ -38,13 +38,28 @@ def _between(grid: np.ndarray, value: float) -> np.ndarray:
     return out
 
 
-def _true_shares(params: Params) -> np.ndarray:
-    """Share of the hypotheses per stratum: single cells are never mixed."""
-    single = [1 - params.carrying, params.carrying, 0.0]
-    several = [*((1 - params.mixed) * np.array(single[:2])), params.mixed]
-    floored = np.maximum([single, single, several, several, several], [[1e-4, 1e-4, 0]] * 2 + [[1e-4] * 3] * 3)
-    assert len(floored) == len(prior.STRATA)
-    return floored / floored.sum(axis=1, keepdims=True)
+def _true_shares(params: Params, lib: Library, data: AnnData) -> np.ndarray:
+    """Share of the hypotheses per stratum: single cells are never mixed.
+
+    How often clones are in a CAR+ sort follows from its purity and from the sizes of all clones: the share of carrying
+    ones among those that are frequent there, and among the others, is counted, with one clone's worth of parameters.
+    """
+    obs = data.obs[data.obs["clone_status"] == "assigned"]
+    mine = obs.loc[obs["sample"] == lib.name, "clone_id"].value_counts(normalize=True)
+    there = obs.loc[(obs["selection"] == "CAR+") & (obs["sample"] != lib.name), "clone_id"].value_counts(normalize=True)
+    seen = there.reindex(mine.index).fillna(-1).to_numpy() >= mine.to_numpy()
+    known = data.uns["truth_clones"].reindex(mine.index)
+    carries, several = known["car_fraction"].to_numpy(float) > 0, known["size"].to_numpy(float) > 1
+    out = []
+    for kind in (~seen, seen):
+        for many, mixed, times in ((False, 0.0, 2), (True, params.mixed, 3)):
+            those = carries[kind & (several == many)]
+            every = (1 - mixed) * params.carrying
+            share = (those.sum() + every + mixed) / (those.size + 1)
+            part = mixed / max(every + mixed, 1e-9)
+            out += [np.maximum([1 - share, share * (1 - part), share * part], [1e-4, 1e-4, 1e-4 * many])] * times
+    assert len(out) == 2 * prior.SORTED
+    return np.stack(out) / np.sum(out, axis=1, keepdims=True)
 
 
 def _true_library(lib: Library, data: AnnData, params: Params) -> Library:
@@ -60,7 +75,7 @@ def _true_library(lib: Library, data: AnnData, params: Params) -> Library:
     expressed = replace(lib.signal, theta=float(mine["truth_theta"].iloc[0]), size=model.size, sigma=model.silenced,
                         spread=0.0)
     return replace(lib, background=background, signal=expressed, size=model.size, doublets=doublets,
-                   sm=_between(grids.SM, model.silenced), hypotheses=_true_shares(params),
+                   sm=_between(grids.SM, model.silenced), hypotheses=_true_shares(params, lib, data),
                    tau=np.pad(_between(grids.SPREADS, params.tau), (0, grids.TAILED.size)),
                    law=_true_fractions(params), p_clear=1.0, alternative=None)
 

@@ -20,7 +20,7 @@ from sclineage._schema import CAR_CARRYING, CAR_NEGATIVE
 from sclineage.evidence import car, fit
 from sclineage.evidence.api import car_status
 from sclineage.evidence.controls import Controls
-from sclineage.evidence.design import Cells, Design
+from sclineage.evidence.design import Cells, Design, in_car_sort
 from sclineage.evidence.fit import Fitted, Options, analysed
 from sclineage.evidence.keys import make_keys
 from sclineage.evidence.library import make_rows
@@ -123,7 +123,8 @@ def _on(fitted: Fitted, design: Design, found: Cells) -> Fitted:
     for name, lib in fitted.libraries.items():
         mask = analysed(found) & (found.sample == design.names.index(name))
         keys = make_keys(found.depth[mask], found.count[mask])
-        libraries[name] = replace(lib, keys=keys, rows=make_rows(keys, found.clone[mask]))
+        libraries[name] = replace(lib, keys=keys, rows=make_rows(keys, found.clone[mask],
+                                                                      in_car_sort(design, found)[mask]))
     return replace(fitted, libraries=libraries)
 
 

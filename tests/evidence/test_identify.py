@@ -61,6 +61,18 @@ def test_a_clonal_car_is_left_out_only_where_it_is_excluded_and_none_is_likelier
     assert verdict.no_clonal(state).tolist() == [True, False, False, False]
 
 
+def test_a_car_sort_tells_small_clones_apart():
+    rates = Rates(theta=2e-4)
+    tumour = {"free": (60, 30, 20), "carrying": (30, 20), "singles_free": 150, "singles_carrying": 60, "rates": rates}
+    sort = small.library("s2", carrying=(30, 20), singles_carrying=60, rates=rates, obs={"selection": "CAR+"})
+    alone, both = (small.clone_table(small.run(*libraries, seed=16)).query("clone_id.str.startswith('s')")
+                   for libraries in ([small.library(**tumour)], [small.library(**tumour), sort]))
+    carries = both.index.str.startswith("sc")
+    wrong = [np.where(carries, t.loc[both.index, "car_p_negative"], 1 - t.loc[both.index, "car_p_negative"]).mean()
+             for t in (alone, both)]
+    assert wrong[1] < 0.05 < 0.2 < wrong[0]
+
+
 def test_numbers_of_a_minor_clone_are_those_of_its_verdict():
     rates = Rates(theta=8e-4)
     tumour = small.library("s1", free=(80, 60, 40), carrying=(40, 30, 20), singles_free=100, singles_carrying=60,

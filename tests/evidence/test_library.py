@@ -24,7 +24,7 @@ def simulated(share, seed=3):
     carries = rng.random(clone.size) < share[clone]
     count = rng.poisson(carries * THETA * depth * strength[clone] * rng.gamma(4, 0.25, clone.size) + 1e-7 * depth)
     background = unmeasured(1e-4, eta=0.005, empties=None)
-    return library.start("s", depth, count, clone, background, ThetaPrior())
+    return library.start("s", depth, count, clone, np.zeros(clone.size, bool), background, ThetaPrior())
 
 
 def fitted(lib):
@@ -74,7 +74,7 @@ def with_background(rate, extra=0.0, said=1e-6):
     depth = DEPTH * np.exp(0.3 * rng.standard_normal(clone.size))
     mean = np.where(clone < 40, THETA, rate) * depth + np.where(clone == 120, extra, 0.0) * depth
     background = replace(unmeasured(1e-4, eta=0.005, empties=None), alpha=0.0, beta=said, mt=0.0)
-    lib = library.start("s", depth, rng.poisson(mean), clone, background, ThetaPrior())
+    lib = library.start("s", depth, rng.poisson(mean), clone, np.zeros(clone.size, bool), background, ThetaPrior())
     lib, carrying = library.expectation(lib)
     return library.expectation(library.maximisation(lib, carrying))[0]
 
@@ -96,7 +96,8 @@ def test_without_a_large_clone_the_doublets_stay_as_open_as_the_controls_leave_t
     rng = np.random.default_rng(9)
     depth = DEPTH * np.exp(0.3 * rng.standard_normal(60))
     background = unmeasured(1e-4, eta=0.01, empties=None)
-    lib = library.start("s", depth, rng.poisson(1e-6 * depth), np.repeat(np.arange(30), 2), background, ThetaPrior())
+    lib = library.start("s", depth, rng.poisson(1e-6 * depth), np.repeat(np.arange(30), 2), np.zeros(60, bool),
+                        background, ThetaPrior())
     found = library.false_counts(lib)
     assert found.doublets.share.max() < 0.5 and found.doublets.share.sum() == pytest.approx(1)
     assert found.background.beta == background.beta and found.background.spread == background.spread

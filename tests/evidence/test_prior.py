@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sclineage.evidence import grids, prior
+from sclineage.evidence.design import Cells, Design, in_car_sort
 
 
 def test_law_follows_the_mixed_clones_and_stays_open_where_there_are_none():
@@ -36,10 +38,33 @@ def test_strata_that_carry_alike_share_what_is_known_and_others_do_not():
     rng, strata = np.random.default_rng(4), np.repeat([1, 2, 3, 4], [400, 30, 30, 30])
     one = np.ones(strata.size)
     alike = prior.fit(clones(rng, np.full(strata.size, 0.4), 3.0), strata, one)
-    assert np.ptp(alike[1:, 1] / alike[1:, :2].sum(axis=1)) < 0.06
+    assert np.ptp(alike[1:5, 1] / alike[1:5, :2].sum(axis=1)) < 0.06
     differ = prior.fit(clones(rng, np.where(strata == 1, 0.1, 0.8), 3.0), strata, one)
-    assert differ[1, 1] < 0.15 and differ[2:, 1].min() > 0.45
+    assert differ[1, 1] < 0.15 and differ[2:5, 1].min() > 0.45
     assert differ[:2, 2].max() == 0  # one cell cannot be mixed
+
+
+def test_clones_that_are_frequent_in_a_car_sort_are_learnt_apart():
+    rng, size = np.random.default_rng(5), np.repeat([1, 3, 12], [300, 60, 40])
+    in_sort = rng.random(size.size) < 0.3
+    seen = clones(rng, np.where(in_sort, 0.95, 0.1), 2.0)
+    strata = prior.stratum(size, np.ones(size.size, bool), in_sort)
+    both = prior.fit(seen, strata, np.ones(size.size))
+    assert both[1:4, 1].max() < 0.2 and both[prior.SORTED + 1:prior.SORTED + 4, 1].min() > 0.7
+    assert prior.several(strata).tolist() == (size > 1).tolist()
+    alone = prior.fit(seen[~in_sort], strata[~in_sort], np.ones((~in_sort).sum()))
+    assert both[:prior.SORTED] == pytest.approx(alone[:prior.SORTED], abs=1e-12)
+
+
+def test_a_clone_is_frequent_in_a_sort_only_beyond_its_leaks():
+    table = pd.DataFrame({"kind": ["none", "CAR+", "CAR-"]}, index=["open", "sort", "rest"])
+    clone = np.repeat([0, 1, 2, 3, 0, 1, 2, 3, -1], [80, 2, 1, 17, 2, 2, 6, 9, 5])
+    sample = np.repeat([0, 1, 2, 0], [100, 10, 9, 5])
+    one = np.ones(clone.size, bool)
+    cells = Cells(sample, clone, np.ones(clone.size), np.zeros(clone.size, int), one, one, ~one, ~one, None)
+    assert in_car_sort(Design(table), cells)[:100].tolist() == [False] * 80 + [True] * 3 + [False] * 17
+    assert not in_car_sort(Design(table), cells)[100:].any()
+    assert not in_car_sort(Design(table.replace("CAR+", "none")), cells).any()
 
 
 def test_law_moves_shares_of_mixed_clones_alone():

@@ -122,7 +122,7 @@ def assess_patient(patient: Patient, options: Options, focus: list[str] | None =
     libraries = [fitted.libraries[n] for n in design.names if n in fitted.libraries]
     if not libraries:
         return tables.nothing(patient)
-    stacked = panel.make(cells, libraries, design.names)
+    stacked = panel.make(design, cells, libraries)
     controls = measure(design, cells, stacked, fitted, len(patient.clones))
     context = Context(design, cells, stacked, controls, options)
     parts = partition(cells, _classes(design))

@@ -116,6 +116,23 @@ class Design:
         return {str(w): [str(n) for n in part.index] for w, part in self.table.groupby("gem_well", sort=True)}
 
 
+def in_car_sort(design: Design, cells: Cells) -> np.ndarray:
+    """Cells of open samples whose clone is at least as frequent in the patient's CAR+ sorts, bool (cells,).
+
+    Large clones without the CAR reach every sort by its leaks, but as a smaller part of it than of the open sample.
+    """
+    kind = design.table["kind"].to_numpy(object)
+    use = cells.usable & cells.t_cell & (cells.clone >= 0)
+    own = use & np.isin(cells.sample, np.flatnonzero(kind == "CAR+"))
+    out, clones = np.zeros(cells.clone.size, bool), int(cells.clone.max(initial=-1)) + 1
+    there = np.bincount(cells.clone[own], minlength=clones)
+    for sample in np.flatnonzero(np.isin(kind, OPEN)):
+        here = use & (cells.sample == sample)
+        frequent = there * here.sum() >= np.bincount(cells.clone[here], minlength=clones) * own.sum()
+        out[here] = (frequent & (there > 0))[cells.clone[here]]
+    return out
+
+
 def settle_controls(design: Design, cells: Cells) -> Cells:
     """Take samples from before the infusion as CAR-free, unless they hold the CAR; add declared samples to the cells.
 

@@ -10,7 +10,7 @@ from .._settings import Device
 from . import background as bg
 from . import identify, library, signal
 from .background import Background
-from .design import Cells, Design
+from .design import Cells, Design, in_car_sort
 from .keys import Histogram, make_keys
 from .library import Library
 from .signal import ThetaPrior
@@ -159,6 +159,7 @@ def fit_patient(design: Design, cells: Cells, options: Options) -> Fitted:
     """
     wells = {s: w for w, samples in design.wells().items() for s in samples}
     libraries: dict[str, Library] = {}
+    in_sort = in_car_sort(design, cells)
     declared: dict[str, tuple[float, float, int]] = {}
     away = {well: _elsewhere(design, cells, samples[0]) for well, samples in design.wells().items()}
     backgrounds: dict[str, Background] = {}
@@ -173,7 +174,7 @@ def fit_patient(design: Design, cells: Cells, options: Options) -> Fitted:
             prior = theta_prior(design, name, Fitted(libraries if step else {}, declared))
             if step == 0:
                 first = library.start(name, cells.depth[mask], cells.count[mask], cells.clone[mask],
-                                      backgrounds[wells[name]], prior)
+                                      in_sort[mask], backgrounds[wells[name]], prior)
                 libraries[name] = identify.begin(design, cells, first, device=options.device)
             else:
                 libraries[name] = replace(libraries[name], theta_prior=prior, background=_own_background(

@@ -43,8 +43,8 @@ def _betas(means: tuple[float, ...], sizes: tuple[float, ...]) -> np.ndarray:
 BANDS = _bins(0, 0.1, 0.3, 0.7, 1)  # weights of the uniform law in ranges of f: few, for what is asked very often
 FINE = _bins(0, 0.04, 0.06, 0.1, 0.14, 0.2, 0.26, 0.32, 0.4, 0.5, 0.6, 0.7, 0.78, 0.86, 0.92, 1)
 # laws that the clones may follow; none is narrow and high: silence, which all clones share alike, could pass for mixing
-LAWS = np.concatenate([_betas((0.15,), (1.5, 3, 6)), _betas((0.25, 0.35, 0.5), (1.5, 3, 6, 12)),
-                       _betas((0.65, 0.75, 0.85), (1.5, 3, 6)), _betas((0.08, 0.15), (6, 12, 24))])
+LAWS = np.concatenate([_betas((0.08,), (6, 12, 24)), _betas((0.15,), (1.5, 3, 6, 12, 24)),
+                       _betas((0.25, 0.35, 0.5), (1.5, 3, 6, 12)), _betas((0.65, 0.75, 0.85), (1.5, 3, 6))])
 DEFAULT_TAU = 0.5
 ALIKE, REFERENCE_ALIKE = 20.0, 8.0  # of clones in their silent share: were they less so, silence could pass for mixing
 REFERENCE_SM = 0.2  # Bayes factors pay for more silencing than sorted controls show

@@ -38,7 +38,7 @@ class Rows:
     sets
         Multisets of the library's own keys.
     strata
-        int (rows,): index into `prior.STRATA`.
+        int (rows,): from `prior.stratum`.
     weights
         float64 (rows,): units per row.
     """
@@ -48,18 +48,19 @@ class Rows:
     weights: np.ndarray
 
 
-def make_rows(keys: Keys, clone: np.ndarray) -> Rows:
-    """Rows of a library from the clone code of every cell (-1: cell without a clone)."""
+def make_rows(keys: Keys, clone: np.ndarray, in_sort: np.ndarray) -> Rows:
+    """Rows of a library from every cell's clone (-1: none) and whether that is frequent in a CAR+ sort."""
     sizes = np.bincount(clone[clone >= 0]) if np.any(clone >= 0) else np.zeros(0, np.int64)
     alone = (clone < 0) | (sizes[np.maximum(clone, 0)] == 1) if sizes.size else np.ones(clone.size, bool)
     named, code = np.unique(clone[~alone], return_inverse=True)
     clones = multisets(code, keys.of_cell[~alone], n_clones=named.size)
-    pairs, counts = np.unique(np.stack([(clone[alone] >= 0).astype(np.int64), keys.of_cell[alone]]), axis=1,
-                              return_counts=True)
+    kind = prior.stratum(np.ones(clone.size), clone >= 0, in_sort)
+    pairs, counts = np.unique(np.stack([kind[alone], keys.of_cell[alone]]), axis=1, return_counts=True)
     indptr = np.concatenate([clones.indptr, clones.indptr[-1] + 1 + np.arange(pairs.shape[1])])
     sets = Multisets(indptr, np.concatenate([clones.keys, pairs[1].astype(np.int32)]),
                      np.concatenate([clones.counts, np.ones(pairs.shape[1], np.int64)]))
-    strata = np.concatenate([prior.stratum(clones.sizes, np.ones(named.size, bool)), pairs[0]])
+    seen = np.bincount(code, in_sort[~alone], named.size) > 0
+    strata = np.concatenate([prior.stratum(clones.sizes, np.ones(named.size, bool), seen), pairs[0]])
     return Rows(sets, strata, np.concatenate([np.ones(named.size), counts.astype(np.float64)]))
 
 
@@ -80,7 +81,7 @@ class Library:
     doublets
         Share of cells with a carrying partner.
     hypotheses
-        float64 (5, 3): share of H0, H1, H2 per stratum.
+        float64 (10, 3): share of H0, H1, H2 per stratum.
     law
         float64 (f,): law of the carrying share of mixed clones over `grids.F_MIDS`.
     carrying
@@ -145,14 +146,13 @@ class Library:
         return kernel.mixture_table(self.loglik(g=g), grids.W, device=device)
 
 
-def start(name: str, depth: np.ndarray, count: np.ndarray, clone: np.ndarray, background: Background,
-          theta_prior: ThetaPrior) -> Library:
+def start(name: str, depth: np.ndarray, count: np.ndarray, clone: np.ndarray, in_sort: np.ndarray,
+          background: Background, theta_prior: ThetaPrior) -> Library:
     """Library before any fit."""
     keys = make_keys(depth, count)
     guess = signal.first_guess(keys.histogram(), background, theta_prior)
-    return Library(name, keys, make_rows(keys, clone), background, guess, guess.size, theta_prior, DEFAULT_SM,
-                   DEFAULT_TAU, units.Doublets.known(background.eta), np.tile(prior.BASE, (len(prior.STRATA), 1)),
-                   grids.UNIFORM)
+    return Library(name, keys, make_rows(keys, clone, in_sort), background, guess, guess.size, theta_prior, DEFAULT_SM,
+                   DEFAULT_TAU, units.Doublets.known(background.eta), prior.start(), grids.UNIFORM)
 
 
 def row_evidence(library: Library, *, device: Device | None = "cpu") -> units.Evidence:
@@ -281,7 +281,7 @@ def spread_of_expression(library: Library, *, device: Device | None = "cpu") -> 
     rows, large = library.rows, _large(library.rows)
     if large.size < MIN_CLONES:
         return library
-    asked = np.concatenate([large, np.flatnonzero(rows.strata == 1)])
+    asked = np.concatenate([large, np.flatnonzero((rows.strata > 0) & ~prior.several(rows.strata))])
     told = library.signal.spread < signal.MIN_INFORMATION**-0.5
     shifts, spread = (SHIFTS, 0.0) if told else (np.zeros(1), library.signal.spread)
     by_m = np.exp(np.concatenate([grids.log_expression(spread, grids.TAIL, shift=float(shift)) for shift in shifts]))
@@ -346,7 +346,7 @@ def _profile(found: np.ndarray, by_m: np.ndarray, strata: np.ndarray, weights: n
 
     if settle:
         best = np.column_stack([null, logs[:, :, int(np.argmax(evidence(hypotheses, bands)))]])
-        bands = (grids.BANDS > 0) @ _learnt(best[strata > 1], grids.BANDS)
+        bands = (grids.BANDS > 0) @ _learnt(best[prior.several(strata)], grids.BANDS)
         mixed = logsumexp(best[:, 2:] + np.log(bands), axis=1)
         hypotheses = prior.loose(np.column_stack([best[:, :2], mixed]), strata, weights)
     return evidence(hypotheses, bands) + prior.log_density(hypotheses, strata, weights), hypotheses, bands

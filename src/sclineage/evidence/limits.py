@@ -111,7 +111,7 @@ def what_if(context: Context, code: np.ndarray, n_units: int, *, is_open: np.nda
     out = {}
     for name in CAR_SCENARIOS:
         libraries = [_moved(lib, *changes[name]) for lib in context.panel.libraries]
-        panel = make(context.cells, libraries, context.design.names)
+        panel = make(context.design, context.cells, libraries)
         out[name] = make_statements(replace(context, panel=panel), code, n_units, is_open=is_open)
     return out
 
@@ -181,7 +181,7 @@ def _power_at(context: Context, statements: Statements, names: list[str], chosen
               members: dict[int, np.ndarray], strength: int, scale: float) -> np.ndarray:
     panel = context.panel
     table, first = _full_tables(panel, scale)
-    clones, keys, shares = [], [], []
+    clones, keys = [], []
     for row, u in enumerate(chosen):
         rng = np.random.default_rng([context.options.rng, zlib.crc32(names[u].encode()), int(statements.found.n[u])])
         cells = members[int(u)]
@@ -194,12 +194,10 @@ def _power_at(context: Context, statements: Statements, names: list[str], chosen
         counts = _simulate(panel, library, bins, rng)
         keys.append(((first[library] + bins)[None, :] * (CMAX + 1) + counts).ravel())
         clones.append(np.repeat(row * SIMULATIONS + np.arange(SIMULATIONS), bins.size))
-        stratum = prior.stratum(np.array([bins.size]), np.ones(1, bool))[0]
-        shares.append(np.mean([panel.libraries[i].hypotheses[stratum] for i in library], axis=0))
     sets = multisets(np.concatenate(clones), np.concatenate(keys), n_clones=chosen.size * SIMULATIONS)
     group = np.repeat(statements.found.group[chosen], SIMULATIONS)
     found = units.evaluate(sets, table, statements.found.groups, group, device=context.options.device)
-    state = prior.responsibilities(found.log, np.repeat(np.stack(shares), SIMULATIONS, axis=0))
+    state = prior.responsibilities(found.log, np.repeat(statements.found.shares[chosen], SIMULATIONS, axis=0))
     good = (verdict.no_clonal(state) & (found.log10_clonal <= -verdict.DECADES)
             & (found.excluded_at(ctl.MULTIPLIER[strength]) <= -verdict.DECADES))
     return good.reshape(chosen.size, SIMULATIONS).mean(axis=1)

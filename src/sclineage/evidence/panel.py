@@ -9,7 +9,7 @@ import numpy as np
 from .._settings import Device
 from ..kernels.evidence import Multisets, multisets
 from . import grids, prior, units
-from .design import Cells
+from .design import Cells, Design, in_car_sort
 from .fit import analysed
 from .identify import CLEAR
 from .library import Library
@@ -26,6 +26,8 @@ class Panel:
         The libraries, by name; and with a background that explains everything where that is not excluded.
     key_of_cell, library_of_cell
         int64 (cells of the patient,): key and library, -1 for cells outside the analysis.
+    in_sort
+        bool (cells of the patient,): from `design.in_car_sort`.
     table, middle
         Mixture table, and log-likelihoods at the central background (keys, m + 2).
     other_table, other_middle
@@ -38,6 +40,7 @@ class Panel:
     others: list[Library]
     key_of_cell: np.ndarray
     library_of_cell: np.ndarray
+    in_sort: np.ndarray
     table: np.ndarray
     middle: np.ndarray
     other_table: np.ndarray | None
@@ -52,8 +55,9 @@ def _expected(lib: Library) -> np.ndarray:
     return np.column_stack([lib.background.mean(depth), 0.5 * lib.background.eta * own, (1 - lib.signal.sigma) * own])
 
 
-def make(cells: Cells, libraries: list[Library], samples: list[str]) -> Panel:
+def make(design: Design, cells: Cells, libraries: list[Library]) -> Panel:
     """Stack the tables of libraries; cells of other samples get no key."""
+    samples = design.names
     key_of_cell = np.full(cells.sample.size, -1, np.int64)
     library_of_cell = np.full(cells.sample.size, -1, np.int64)
     at = 0
@@ -67,8 +71,8 @@ def make(cells: Cells, libraries: list[Library], samples: list[str]) -> Panel:
     doubt = any(lib.alternative is not None for lib in libraries)
     other = [part if moved is lib else (moved.table(), moved.loglik()[:, 1])
              for lib, moved, part in zip(libraries, others, base, strict=True)] if doubt else []
-    return Panel(libraries, others, key_of_cell, library_of_cell, np.concatenate([t for t, _ in base]),
-                 np.concatenate([m for _, m in base]),
+    return Panel(libraries, others, key_of_cell, library_of_cell, in_car_sort(design, cells),
+                 np.concatenate([t for t, _ in base]), np.concatenate([m for _, m in base]),
                  np.concatenate([t for t, _ in other]) if doubt else None,
                  np.concatenate([m for _, m in other]) if doubt else None,
                  np.concatenate([_expected(lib) for lib in libraries]),
@@ -149,13 +153,18 @@ def _groups(libraries: list[Library], patterns: list[tuple[int, ...]]) -> list[W
     return [_weights_of([libraries[i] for i in p]) if p else libraries[0].weights for p in patterns]
 
 
-def _priors(libraries: list[Library], panel: Panel, code: np.ndarray, n_units: int, strata: np.ndarray) -> np.ndarray:
+def _priors(libraries: list[Library], panel: Panel, code: np.ndarray, sizes: np.ndarray,
+            has_clone: np.ndarray) -> np.ndarray:
     """Prior of every unit: mean over its cells of their libraries' priors for a unit of its size."""
     used = code >= 0
-    cells = np.zeros((n_units, len(panel.libraries)))
-    np.add.at(cells, (code[used], panel.library_of_cell[used]), 1.0)
-    by_library = np.stack([lib.hypotheses for lib in libraries])  # (libraries, strata, 3)
-    out = np.einsum("ul,luh->uh", cells / np.maximum(cells.sum(axis=1), 1)[:, None], by_library[:, strata])
+    at = (code[used], panel.library_of_cell[used])
+    cells, sorted_cells = np.zeros((2, sizes.size, len(panel.libraries)))
+    np.add.at(cells, at, 1.0)
+    np.add.at(sorted_cells, at, panel.in_sort[used])
+    out = np.zeros((sizes.size, 3))
+    for i, lib in enumerate(libraries):
+        shares = lib.hypotheses[prior.stratum(sizes, has_clone, sorted_cells[:, i] > 0)]
+        out += (cells[:, i] / np.maximum(cells.sum(axis=1), 1))[:, None] * shares
     out[cells.sum(axis=1) == 0] = prior.BASE
     return out
 
@@ -175,8 +184,8 @@ def assess(panel: Panel, code: np.ndarray, n_units: int, *, has_clone: np.ndarra
     used = code >= 0
     sets = multisets(code[used], panel.key_of_cell[used], n_clones=n_units)
     n = sets.sizes
-    strata = prior.stratum(n, np.ones(n_units, bool) if has_clone is None else has_clone)
-    shares = _priors(panel.libraries, panel, code, n_units, strata)
+    with_clone = np.ones(n_units, bool) if has_clone is None else has_clone
+    shares = _priors(panel.libraries, panel, code, n, with_clone)
     group, patterns = _combinations(panel, code, n_units)
     groups = _groups(panel.libraries, patterns)
     doubt = np.array([min([panel.libraries[i].p_clear for i in p if panel.libraries[i].alternative is not None],
@@ -184,7 +193,7 @@ def assess(panel: Panel, code: np.ndarray, n_units: int, *, has_clone: np.ndarra
     base, base_post, members = _under(panel.table, panel.middle, sets, groups, group, shares, device)
     state, f, m, other = base_post.state, base_post.f, base_post.m, None
     if panel.other_table is not None and panel.other_middle is not None:
-        moved = _priors(panel.others, panel, code, n_units, strata)
+        moved = _priors(panel.others, panel, code, n, with_clone)
         other, other_post, there = _under(panel.other_table, panel.other_middle, sets,
                                           _groups(panel.others, patterns), group, moved, device)
         p = doubt[:, None]

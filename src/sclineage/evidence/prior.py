@@ -1,4 +1,8 @@
-"""How common the hypotheses are among a library's clones: empirical Bayes by size of the clone."""
+"""How common the hypotheses are among a library's clones: empirical Bayes by size of the clone.
+
+Clones that a CAR+ sort holds as often as the open sample (`design.in_car_sort`) carry more often than others; how much
+more often is not assumed, for sorts leak: both kinds are learnt apart, each like a library of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 STRATA = ("no clone", "1", "2-4", "5-20", ">20")
+SORTED = len(STRATA)  # added to the stratum of a clone that is frequent in a CAR+ sort
 FLOOR = np.array([0.005, 0.005, 0.01])
 LEAST_MIXED = 0.1  # of carrying clones: with fewer where counts cannot tell, mixed clones would pass for clonal ones
 BASE = np.array([0.5, 0.4, 0.1])
@@ -16,10 +21,21 @@ TINY = 1e-200  # shares below are formed in logs
 MIXED_WEIGHT = 5.0  # clones' worth of `BASE` in the mixed share of carrying clones
 
 
-def stratum(size: np.ndarray, has_clone: np.ndarray) -> np.ndarray:
-    """Index into `STRATA` for units of these sizes."""
-    by_size = np.searchsorted([1, 4, 20], np.asarray(size), side="left") + 1
+def stratum(size: np.ndarray, has_clone: np.ndarray, in_sort: np.ndarray | None = None) -> np.ndarray:
+    """Index into `STRATA` for units of these sizes, `SORTED` more for clones that are frequent in a CAR+ sort."""
+    kind = 0 if in_sort is None else SORTED * np.asarray(in_sort, np.int64)
+    by_size = np.searchsorted([1, 4, 20], np.asarray(size), side="left") + 1 + kind
     return np.where(np.asarray(has_clone, bool), by_size, 0)
+
+
+def several(strata: np.ndarray) -> np.ndarray:
+    """Whether units of these strata have more than one cell, bool."""
+    return np.asarray(strata) % SORTED > 1
+
+
+def start() -> np.ndarray:
+    """`BASE` for every stratum, float64 (strata, 3)."""
+    return np.tile(BASE, (2 * SORTED, 1))
 
 
 def _floored(prior: np.ndarray, floor: np.ndarray, least_mixed: float) -> np.ndarray:
@@ -48,14 +64,14 @@ def loose(evidence: np.ndarray, strata: np.ndarray, weights: np.ndarray, *,
 
 def fit(evidence: np.ndarray, strata: np.ndarray, weights: np.ndarray, *, floor: np.ndarray = FLOOR,
         base_weight: float = BASE_WEIGHT, least_mixed: float = LEAST_MIXED) -> np.ndarray:
-    """Share of H0, H1 and H2 per stratum by EM, run to convergence.
+    """Share of H0, H1 and H2 per stratum by EM, run to convergence; clones that are frequent in a CAR+ sort apart.
 
     Parameters
     ----------
     evidence
         float64 (rows, 3): log evidence of H0, H1, H2.
     strata
-        int (rows,): index into `STRATA`.
+        int (rows,): from `stratum`.
     weights
         float64 (rows,): how many units share the row.
     floor
@@ -67,9 +83,17 @@ def fit(evidence: np.ndarray, strata: np.ndarray, weights: np.ndarray, *, floor:
 
     Returns
     -------
-    float64 (5, 3), rows summing to one, floored. The mixed share is shrunk to the library's mean with a weight of
-    `GLOBAL_WEIGHT` clones, the carrying share of the others with as many as `_alike` finds.
+    float64 (10, 3), rows summing to one, floored. The mixed share is shrunk to the mean of its kind of clones with a
+    weight of `GLOBAL_WEIGHT` clones, the carrying share of the others with as many as `_alike` finds.
     """
+    both = [strata < SORTED, strata >= SORTED]
+    return np.concatenate([_fit(evidence[kind], strata[kind] % SORTED, weights[kind], floor, base_weight, least_mixed)
+                           for kind in both])
+
+
+def _fit(evidence: np.ndarray, strata: np.ndarray, weights: np.ndarray, floor: np.ndarray, base_weight: float,
+         least_mixed: float) -> np.ndarray:
+    """Shares (5, 3) of one kind of clones."""
     def run(start: np.ndarray, weight: np.ndarray) -> np.ndarray:
         shares = start
         for _ in range(2000):
@@ -83,6 +107,8 @@ def fit(evidence: np.ndarray, strata: np.ndarray, weights: np.ndarray, *, floor:
 
     usual = np.full(len(STRATA), GLOBAL_WEIGHT)
     first = run(_floored(np.tile(BASE, (len(STRATA), 1)), floor, least_mixed), usual)
+    if strata.size == 0:
+        return first
     return run(first, np.where(np.arange(len(STRATA)) > 0, _alike(evidence, strata, weights, first), usual))
 
 
@@ -92,9 +118,9 @@ def _shrunk(counts: np.ndarray, base_weight: float, weight: np.ndarray) -> np.nd
     One cell cannot be mixed, so single cells say nothing of how many clones are; but they carry as often as clones of
     one kind do.
     """
-    several, unmixed = counts[2:].sum(axis=0), counts[:, :2].sum(axis=1)
+    many, unmixed = counts[2:].sum(axis=0), counts[:, :2].sum(axis=1)
     least = max(base_weight, MIXED_WEIGHT)
-    mixed = (several[2] + least * BASE[2]) / (several.sum() + least)
+    mixed = (many[2] + least * BASE[2]) / (many.sum() + least)
     carrying = (counts[1:, 1].sum() + base_weight * BASE[1]) / (unmixed[1:].sum() + base_weight * BASE[:2].sum())
     own_mixed = (counts[:, 2] + GLOBAL_WEIGHT * mixed) / (counts.sum(axis=1) + GLOBAL_WEIGHT)
     own_mixed[:2] = 0.0
@@ -173,9 +199,7 @@ def log_evidence(evidence: np.ndarray, prior: np.ndarray, weights: np.ndarray) -
 
 def log_density(shares: np.ndarray, strata: np.ndarray, weights: np.ndarray) -> float:
     """Log prior density of the mixed share among carrying clones, up to a constant: `MIXED_WEIGHT` clones of `BASE`."""
-    several = np.bincount(strata, weights, len(STRATA))
-    several[:2] = 0.0
-    _, clonal, mixed = several @ shares
+    _, clonal, mixed = (weights * several(strata)) @ shares[strata]
     expected = BASE[2] / (BASE[1] + BASE[2])
     if clonal + mixed == 0:
         return 0.0

@@ -212,8 +212,8 @@ class Site:
     columns, weights
         Nuisance axis, and weights on the grid.
     shares
-        float64 (strata, 3): how common the hypotheses are among clones, by `prior.STRATA`; None for groups that are no
-        clones, which get `prior.BASE`.
+        float64 (strata, 3): how common the hypotheses are among clones, by `prior.stratum`; None for groups that are
+        no clones, which get `prior.BASE`.
     """
 
     columns: Columns
@@ -252,7 +252,7 @@ def fit_site(reads: Reads, code: np.ndarray, n_groups: int, columns: Columns, *,
     first = _weights(columns, np.log(columns.prior), eta)
     used = code >= 0
     if not used.any():
-        return Site(columns, first, np.tile(prior.BASE, (len(prior.STRATA), 1)))
+        return Site(columns, first, prior.start())
     kept = Reads(*(v[used] for v in reads.capped()))
     distinct, at = _keys(kept)
     sets = multisets(code[used], at, n_clones=n_groups)
