@@ -31,7 +31,7 @@ def labels(data: Path) -> frozenset[str]:
     return frozenset(pd.read_csv(data / CARPALL / "car_t_cell_labels.tsv.gz", sep="\t")["CellID"])
 
 
-def _clones(path: Path) -> pd.Series:
+def trb_clones(path: Path) -> pd.Series:
     """Best productive TRB of every barcode: nucleotides, V and J."""
     table = pd.read_csv(path)
     table = table[(table["chain"] == "TRB") & (table["productive"].astype(str).str.lower() == "true")]
@@ -54,7 +54,7 @@ def cells(data: Path, sample: str) -> pd.DataFrame:
     row = samples(data).loc[sample]
     matrix = sc.read_10x_h5(data / CARPALL / "gex" / f"{sample}.filtered_feature_bc_matrix.h5")
     matrix.var_names_make_unique()
-    clone = _clones(data / CARPALL / "vdj" / f"{row['TCR_Sample']}.filtered_contig_annotations.csv.gz")
+    clone = trb_clones(data / CARPALL / "vdj" / f"{row['TCR_Sample']}.filtered_contig_annotations.csv.gz")
     clone = clone.reindex(matrix.obs_names).fillna("").to_numpy(dtype=object)
     kind = {name: np.asarray(matrix[:, list(genes)].X.sum(axis=1)).ravel() for name, genes in MARKERS.items()}
     myeloid = (kind["myeloid"] >= 5) & (kind["T"] == 0)

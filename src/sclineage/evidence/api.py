@@ -41,7 +41,9 @@ def car_status(data: Data, *, car: str | Mapping[str, Sequence[str]], unit: str 
     A clone is judged by all its cells together: background plus negative binomial signal, doublets with carrying
     cells, clones of mixed status and silent cells are hypotheses on one grid. Silence is never a negative: that takes
     a measured positive control, and a background that was told from the CAR. Vector DNA of the sample sheet joins the
-    verdict on malignant clones. Nothing is fitted across patients, nor shared between samples of different selection.
+    verdict on malignant clones. Nothing is fitted across patients, and samples of different selection share no counts;
+    that a CAR+ sort holds a clone as often as the open sample does is part of its prior, for as much as the open
+    samples' counts show it to be worth.
 
     Parameters
     ----------
