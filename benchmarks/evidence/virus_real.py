@@ -122,8 +122,9 @@ def group_rows(root: Path, sources: tuple[Source, ...]) -> list[dict[str, object
         out.append({"library": source.name, "cells": int(here.sum()), "list": source.listed or "any molecule",
                     "molecules": int(every.sum()), **{f"of {k}": int(by_hand.get(k, 0)) for k in BY_HAND},
                     "artefacts": " ".join(map(str, sorted(found))), "left": int(kept.sum()),
-                    "any": int((every > 0).sum()), "any left": int((kept > 0).sum()), f">= {SUPER}": int((kept >= SUPER).sum()),
-                    "positive": int(positive[here].sum()), "rate ratio": _ratio(mine) if source.listed else ""})
+                    "any": int((every > 0).sum()), "any left": int((kept > 0).sum()),
+                    f">= {SUPER}": int((kept >= SUPER).sum()), "positive": int(positive[here].sum()),
+                    "rate ratio": _ratio(mine) if source.listed else ""})
     return out
 
 
