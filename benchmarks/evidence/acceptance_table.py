@@ -12,8 +12,8 @@ def _percent(value: object) -> str:
 
 NOTES = """Wrong is of the sampled members (none, all or some of a clone's cells carry the CAR); 'by design' is of the
 clone's designed fraction. Percentages of wrong verdicts are of the definite ones; the naive rules always decide, theirs
-are of all clones. Development used other first seeds (below 100,000). Scenarios at or beyond a bar on
-sixteen patients were given more of the same series; all of them are in their rows.
+are of all clones. Development used other first seeds (below 100,000, 2,161,000 and 2,361,000). Scenarios at or beyond a
+bar in this series of sixteen patients or the one before have more; all of them are in their rows.
 
 Rows with * lie outside the measured rates. The bars of safety and of calibration hold for them as well; power is not a
 bar there."""
