@@ -104,7 +104,8 @@ def test_f1_runs_without_a_matrix(public_data: Path, tmp_path: Path, counting: s
         assert (large["car_verdict"].isin(CAR_CARRYING) | (large["car_reason"] == "background_not_identified")).all()
 
 
-@pytest.mark.parametrize("layout", real.LAYOUTS, ids=lambda layout: layout.name.replace(" ", "_"))
+@pytest.mark.parametrize("layout", [real.LAYOUTS[k] for k in (0, 4, 5)],
+                         ids=lambda layout: layout.name.replace(" ", "_"))
 def test_no_clone_carries_before_any_car_existed(public_data: Path, tmp_path: Path, layout: real.Layout) -> None:
     tables = real.run(real.bbbleuk_sheet(public_data, tmp_path, layout), tmp_path / "out", car="CAR")
     assert tables["samples"]["car_umi_total"].sum() > 5000  # the false molecules are there
