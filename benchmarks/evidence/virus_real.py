@@ -85,6 +85,12 @@ def receptors(root: Path, name: str) -> pd.Series:
     return found[~found.index.duplicated()]
 
 
+def must_meet(name: str, cells: pd.Index, barcodes: pd.Index | pd.Series) -> None:
+    """Stop where no molecule lies in a cell: barcodes of another spelling would read as cells without any."""
+    if not cells.isin(barcodes).any():
+        raise SystemExit(f"{name}: no molecule of the vector in any of {len(cells)} cells; compare the barcodes")
+
+
 def library(root: Path, source: Source) -> tuple[pd.DataFrame, pd.Series]:
     """Cells x HHV-6B features, and CAR or WPRE molecules per cell."""
     viral = quantified(root / source.folder / f"{source.name}_HHV6b.quant.txt.gz")
@@ -92,6 +98,7 @@ def library(root: Path, source: Source) -> tuple[pd.DataFrame, pd.Series]:
     cells = listed_cells(root, source)
     if cells is None:
         cells = pd.Index(sorted(set(viral["barcode"]) | set(vector.index)))
+    must_meet(source.name, cells, vector.index)
     counts = pd.crosstab(viral["barcode"], viral["feature"]).reindex(cells, fill_value=0)
     return counts, vector.reindex(cells, fill_value=0)
 
@@ -140,6 +147,7 @@ def culture_rows(root: Path) -> list[dict[str, object]]:
     for name in CULTURES:
         clone = receptors(root, name)
         molecules = quantified(root / "invitro" / f"{name}_WPRE.quant.txt.gz")
+        must_meet(name, clone.index, molecules["barcode"])
         count = molecules.groupby("barcode").size().reindex(clone.index, fill_value=0)
         data = AnnData(sparse.csr_matrix(count.to_numpy(np.float32)[:, None]), var=pd.DataFrame(index=["WPRE"]),
                        obs=pd.DataFrame({"clone_id": clone.to_numpy(object), "sample": name, "patient": name,
